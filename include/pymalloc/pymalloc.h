@@ -1,0 +1,132 @@
+/*
+ * libpymalloc: a drop-in replacement for malloc.
+ *
+ * A program needs nothing of this header to run on libpymalloc: preload the
+ * library, or link it with -lpymalloc, and malloc, free and their kin (and all
+ * forms of operator new and delete) are served by it.  What is declared here
+ * is for a program that wants to look inside or to steer.
+ *
+ * Every function may be called from any thread at any time, before main and
+ * after the last destructor included, but not from a signal handler.  None of
+ * them changes errno unless its description says so.
+ */
+#ifndef PYMALLOC_PYMALLOC_H
+#define PYMALLOC_PYMALLOC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PYMALLOC_VERSION_MAJOR 0
+#define PYMALLOC_VERSION_MINOR 1
+#define PYMALLOC_VERSION_PATCH 0
+
+/* The largest request, in bytes, that is served from a pool.  Larger ones are
+ * the system allocator's. */
+#define PYMALLOC_SMALL_MAX 512
+
+/* Number of size classes: one for every 16 bytes up to PYMALLOC_SMALL_MAX. */
+#define PYMALLOC_CLASSES 32
+
+/* The version of the library in the process, "MAJOR.MINOR.PATCH": a constant
+ * string, never freed. */
+const char *pymalloc_version(void);
+
+/*
+ * Totals over the whole process.  Counts are of blocks, everything else is in
+ * bytes.  Counters of the calling thread and of threads that have ended are
+ * exact; those of other running threads may lag by what fits into the pools
+ * and buffers that these threads have in hand.
+ */
+struct pymalloc_stats {
+    /* Small blocks: 1 to PYMALLOC_SMALL_MAX bytes, from pools. */
+    uint64_t small_allocs;     /* blocks handed out since the start */
+    uint64_t small_frees;      /* blocks freed since the start */
+    uint64_t small_live;       /* blocks in use */
+    uint64_t small_live_bytes; /* bytes in use, in whole blocks */
+    uint64_t small_held_bytes; /* bytes of the pools that heaps hold */
+    uint64_t remote_frees;     /* of small_frees: freed by another thread */
+
+    /* Large blocks: the system allocator's. */
+    uint64_t large_allocs;       /* blocks handed out since the start */
+    uint64_t large_frees;        /* blocks freed since the start */
+    uint64_t large_cache_hits;   /* of large_allocs: came from our cache */
+    uint64_t large_cached;       /* freed blocks kept in our cache */
+    uint64_t large_cached_bytes; /* their bytes */
+
+    /* Where small blocks live. */
+    uint64_t reserved_bytes; /* address range reserved for arenas */
+    uint64_t arenas;         /* arenas that hold at least one pool in use */
+    uint64_t arenas_peak;
+    uint64_t pools; /* pools that heaps hold */
+    uint64_t pools_peak;
+    uint64_t dirty_bytes;  /* in free pools, not yet given back */
+    uint64_t purged_bytes; /* given back to the system since the start */
+
+    /* The process. */
+    uint64_t heaps;          /* heaps made since the start */
+    uint64_t heaps_orphaned; /* of them: waiting for a new thread */
+    uint64_t resident_bytes; /* RSS of the process, 0 if unknown */
+
+    /* Blocks in use by size class: class i holds blocks of (i + 1) * 16. */
+    uint64_t class_live[PYMALLOC_CLASSES];
+};
+
+/* Fills in *out.  Returns 0, or EINVAL when out is NULL. */
+int pymalloc_stats(struct pymalloc_stats *out);
+
+/*
+ * Gives all free memory back to the system now, without waiting for its decay:
+ * free pools, the calling thread's cache of large blocks, what ended threads
+ * left behind.  Other running threads give back their own at their next visit
+ * to a slow path.  Returns the number of bytes that went back at once.
+ */
+size_t pymalloc_purge(void);
+
+/*
+ * Reads an option's value as text into value, which has room for size bytes.
+ * Returns 0; ENOENT if there is no such option; ERANGE if it does not fit.
+ */
+int pymalloc_option_get(const char *name, char *value, size_t size);
+
+/*
+ * Sets an option at run time.  Returns 0; ENOENT if there is no such option;
+ * EINVAL if the value is not one of its values, and then nothing changes;
+ * EPERM if this option can be set only in the environment, at the start.
+ * PYMALLOC=help lists all options.
+ */
+int pymalloc_option_set(const char *name, const char *value);
+
+/* The usable size that malloc(size) would give; size itself if the request
+ * would go to the system allocator.  For growing a buffer without waste. */
+size_t pymalloc_good_size(size_t size);
+
+/* Nonzero if ptr points into a small block of ours (live or free), 0 for a
+ * large block, for memory of anybody else and for NULL. */
+int pymalloc_owns(const void *ptr);
+
+/*
+ * Calls visit(block, size, arg) for every live small block; size is the
+ * block's usable size.  A nonzero result of visit ends the walk and is
+ * returned; otherwise 0.  Blocks that other threads allocate or free during
+ * the walk may be seen or missed; all others are seen exactly once.  visit may
+ * allocate and free.
+ */
+int pymalloc_walk(int (*visit)(void *block, size_t size, void *arg), void *arg);
+
+/*
+ * Checks the invariants of the whole heap as far as they can be read while
+ * other threads run: everything of the calling thread, of ended threads and of
+ * the arenas; the pool records of running threads.  Writes one line to
+ * standard error for each violation and returns their number: 0 is sound.
+ */
+int pymalloc_verify(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,268 @@
+#include "alloc.h"
+
+#include "check.h"
+#include "heaps.h"
+#include "lifecycle.h"
+#include "sysalloc.h"
+
+#include <errno.h>
+#include <string.h>
+
+static PYM_NOINLINE void *out_of_memory(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* ---- small blocks ---- */
+
+/* What a thread without a heap gets, and a program without an address range. */
+static PYM_COLD void *small_elsewhere(size_t size)
+{
+    if (pym_thread.ended) {
+        void *block = pym_heaps_emergency_block(pym_class_of(size));
+        if (block != NULL) {
+            return pym_track_allocated(block, size);
+        }
+    }
+    return pym_sysalloc.malloc(size);
+}
+
+PYM_NOINLINE void *pym_alloc_refill(size_t size)
+{
+    struct pym_heap *heap = pym_thread.heap;
+    if (PYM_UNLIKELY(heap == NULL)) {
+        heap = pym_lifecycle_heap();
+        if (heap == NULL) {
+            return small_elsewhere(size);
+        }
+        /* An adopted heap brings its bins. */
+        return pym_alloc_malloc(size);
+    }
+    void *block = pym_heap_refill(heap, pym_class_of(size));
+    if (PYM_UNLIKELY(block == NULL)) {
+        return small_elsewhere(size);
+    }
+    return pym_track_allocated(block, size);
+}
+
+PYM_NOINLINE void pym_alloc_free_remote(void *block, struct pym_pool *pool)
+{
+    if (PYM_UNLIKELY(pool->owner == PYM_NOBODY || pool->owner == NULL)) {
+        pym_check_misuse("free of what is no live block", block, 0);
+    }
+    struct pym_heap *heap = pym_thread.heap;
+    if (PYM_UNLIKELY(heap == NULL)) {
+        heap = pym_lifecycle_heap();
+        if (heap == NULL) {
+            pym_remote_send(pool, block);
+            return;
+        }
+        if (heap == pool->owner) { /* adopted just now */
+            pym_alloc_free(block);
+            return;
+        }
+    }
+    pym_track_freed(block, pym_class_size(pool->cls));
+    pym_remote_collect(&heap->outbox, pool, block);
+}
+
+/* ---- large blocks ---- */
+
+/* The system's block for a request: of a whole class, if it can be cached. */
+static size_t system_size(size_t size)
+{
+    return size <= PYM_CACHED_MAX && pym_syscache_usable
+               ? pym_cached_class_size(pym_cached_class_for(size))
+               : size;
+}
+
+/* The heap that counts and caches system blocks; NULL if there is none. */
+static struct pym_heap *caching_heap(void)
+{
+    struct pym_heap *heap = pym_thread.heap;
+    return PYM_LIKELY(heap != NULL) ? heap : pym_lifecycle_heap();
+}
+
+static PYM_NOINLINE void *large_miss(size_t size)
+{
+    if (size == 0) {
+        return pym_alloc_malloc(1);
+    }
+    if (size > PTRDIFF_MAX) {
+        return out_of_memory();
+    }
+    struct pym_heap *heap = caching_heap();
+    if (heap != NULL) {
+        heap->cache.misses++;
+        pym_heap_tick(heap);
+    }
+    return pym_sysalloc.malloc(system_size(size));
+}
+
+static void *cached_block(size_t size)
+{
+    struct pym_heap *heap = pym_thread.heap;
+    if (heap == NULL || size - (PYM_SMALL_MAX + 1) >= PYM_CACHED_MAX - PYM_SMALL_MAX) {
+        return NULL;
+    }
+    return pym_syscache_take(&heap->cache, size);
+}
+
+PYM_NOINLINE void *pym_alloc_large(size_t size)
+{
+    void *block = cached_block(size);
+    return PYM_LIKELY(block != NULL) ? block : large_miss(size);
+}
+
+static PYM_NOINLINE void pass_to_system(void *block)
+{
+    struct pym_heap *heap = caching_heap();
+    if (heap != NULL) {
+        heap->cache.passed++;
+        pym_heap_tick(heap);
+    }
+    int saved = errno;
+    pym_sysalloc.free(block);
+    errno = saved;
+}
+
+PYM_NOINLINE void pym_alloc_free_foreign(void *block)
+{
+    if (PYM_UNLIKELY(block == NULL)) {
+        return;
+    }
+    struct pym_heap *heap = pym_thread.heap;
+    if (PYM_LIKELY(pym_syscache_usable && heap != NULL) &&
+        pym_syscache_keep(&heap->cache, block)) {
+        return;
+    }
+    pass_to_system(block);
+}
+
+/* ---- calloc ---- */
+
+static void *large_calloc(size_t size)
+{
+    void *block = cached_block(size);
+    if (block != NULL) {
+        return memset(block, 0, size);
+    }
+    struct pym_heap *heap = caching_heap();
+    if (heap != NULL) {
+        heap->cache.misses++;
+        pym_heap_tick(heap);
+    }
+    return pym_sysalloc.calloc(1, system_size(size));
+}
+
+void *pym_alloc_calloc(size_t count, size_t size)
+{
+    size_t bytes;
+    if (PYM_UNLIKELY(__builtin_mul_overflow(count, size, &bytes) ||
+                     bytes > PTRDIFF_MAX)) {
+        return out_of_memory();
+    }
+    if (bytes > PYM_SMALL_MAX) {
+        return large_calloc(bytes);
+    }
+    void *block = pym_alloc_malloc(bytes);
+    return PYM_LIKELY(block != NULL) ? memset(block, 0, bytes) : NULL;
+}
+
+/* ---- sizes and alignment ---- */
+
+size_t pym_alloc_usable_size(void *block)
+{
+    if (pym_region_owns(block)) {
+        return pym_class_size(pym_region_pool_of(block)->cls);
+    }
+    if (block == NULL || pym_sysalloc.usable_size == NULL) {
+        return 0;
+    }
+    return pym_sysalloc.usable_size(block);
+}
+
+/* A block of a pool has the alignment that its size is a multiple of. */
+void *pym_alloc_aligned(size_t alignment, size_t size)
+{
+    if (!pym_is_power_of_two(alignment)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    if (alignment <= PYM_GRAIN) {
+        return pym_alloc_malloc(size);
+    }
+    if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX) {
+        return out_of_memory();
+    }
+    size_t rounded = pym_round_up(size != 0 ? size : 1, alignment);
+    if (rounded <= PYM_SMALL_MAX) {
+        void *block = pym_alloc_malloc(rounded);
+        if (((uintptr_t)block & (alignment - 1)) == 0) {
+            return block;
+        }
+        pym_alloc_free(block); /* the system's: there is no address range */
+    }
+    struct pym_heap *heap = caching_heap();
+    if (heap != NULL) {
+        heap->cache.misses++;
+    }
+    return pym_sysalloc.memalign(alignment, size);
+}
+
+/* ---- realloc ---- */
+
+/* Whether a block stays where it is: the new size fits and uses more than half
+ * of it. */
+static bool fits_in_place(size_t size, size_t usable)
+{
+    return size <= usable && size > usable / 2;
+}
+
+static void *move(void *block, size_t usable, size_t size)
+{
+    void *moved = pym_alloc_malloc(size);
+    if (PYM_UNLIKELY(moved == NULL)) {
+        return size <= usable ? block : NULL;
+    }
+    memcpy(moved, block, usable < size ? usable : size);
+    pym_alloc_free(block);
+    return moved;
+}
+
+static void *realloc_foreign(void *block, size_t size)
+{
+    if (size > PTRDIFF_MAX) {
+        return out_of_memory();
+    }
+    if (pym_sysalloc.usable_size != NULL) {
+        size_t usable = pym_sysalloc.usable_size(block);
+        if (fits_in_place(size, usable)) {
+            return block;
+        }
+        if (size <= PYM_SMALL_MAX) {
+            return move(block, usable, size);
+        }
+    }
+    return pym_sysalloc.realloc(block, system_size(size));
+}
+
+void *pym_alloc_realloc(void *block, size_t size)
+{
+    if (block == NULL) {
+        return pym_alloc_malloc(size);
+    }
+    if (size == 0) {
+        pym_alloc_free(block);
+        return NULL;
+    }
+    if (!pym_region_owns(block)) {
+        return realloc_foreign(block, size);
+    }
+    size_t usable = pym_class_size(pym_region_pool_of(block)->cls);
+    if (fits_in_place(size, usable)) {
+        return pym_track_allocated(block, usable);
+    }
+    return move(block, usable, size);
+}

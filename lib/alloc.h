@@ -1,0 +1,63 @@
+/*
+ * Allocation as a program sees it: small or system, errno, alignment, overflow.
+ *
+ * These are malloc and its kin without their standard names, with the
+ * contracts of those.  The fast paths are inline, so that every entry point
+ * has its own copy; they make no call and need no stack frame.
+ */
+#ifndef PYM_ALLOC_H
+#define PYM_ALLOC_H
+
+#include "heap.h"
+#include "track.h"
+
+/* Slow paths. */
+void *pym_alloc_refill(size_t size); /* 1 to PYM_SMALL_MAX, the bin is empty */
+void *pym_alloc_large(size_t size);  /* 0, or over PYM_SMALL_MAX */
+void pym_alloc_free_remote(void *block, struct pym_pool *pool);
+void pym_alloc_free_foreign(void *block);
+
+void *pym_alloc_calloc(size_t count, size_t size);
+void *pym_alloc_realloc(void *block, size_t size);
+size_t pym_alloc_usable_size(void *block);
+
+/* Any power of two as alignment, any size; NULL with EINVAL or ENOMEM. */
+void *pym_alloc_aligned(size_t alignment, size_t size);
+
+PYM_INLINE void *pym_alloc_malloc(size_t size)
+{
+    size_t last = size - 1; /* wraps for 0, which is not small then */
+    if (PYM_UNLIKELY(last >= PYM_SMALL_MAX)) {
+        return pym_alloc_large(size);
+    }
+    void **bin = &pym_thread.bin[last >> PYM_GRAIN_SHIFT];
+    void *block = *bin;
+    if (PYM_UNLIKELY(block == NULL)) {
+        return pym_alloc_refill(size);
+    }
+    *bin = pym_link_get(block);
+    return pym_track_allocated(block, size);
+}
+
+PYM_INLINE void pym_alloc_free(void *block)
+{
+    size_t offset = pym_region_offset(block);
+    if (PYM_UNLIKELY(offset >= pym_region_limit())) {
+        pym_alloc_free_foreign(block);
+        return;
+    }
+    struct pym_pool *pool = pym_region_pool_at(offset);
+    if (PYM_UNLIKELY(pool->owner != pym_thread.heap)) {
+        pym_alloc_free_remote(block, pool);
+        return;
+    }
+    void **list = pool->free_to;
+    pym_link_set(block, *list);
+    *list = block;
+    pym_track_freed(block, pym_class_size(pool->cls));
+    if (PYM_UNLIKELY(--pool->countdown == 0)) {
+        pym_heap_event(pool);
+    }
+}
+
+#endif

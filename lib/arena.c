@@ -1,0 +1,425 @@
+#include "arena.h"
+
+#include "check.h"
+#include "lock.h"
+#include "options.h"
+#include "os.h"
+
+#include <string.h>
+
+enum { ALL_FREE = (1 << PYM_ARENA_POOLS) - 1 };
+/* Arenas that one step of the decay looks at, and gives back, at most. */
+enum { DECAY_LOOK = 4096, DECAY_STEP = 64 };
+/* Milliseconds between two steps: the grain of the clock. */
+enum { DECAY_PAUSE_MS = 10 };
+
+static struct pym_lock lock = PYM_LOCK_INIT(PYM_RANK_ARENAS);
+
+/* Everything below is guarded by the lock. */
+static bool initialised;
+static uint32_t first[PYM_ARENA_POOLS + 1]; /* lists by number of free pools */
+static uint32_t last_empty;                 /* the end of the list of empty arenas */
+static uint32_t nonempty_lists;             /* a bit for each list */
+static struct pym_arena_totals totals;
+static uint32_t decay_cursor; /* the next arena to look at */
+static unsigned purging;      /* threads that give memory back right now */
+
+/* Read without the lock, as hints. */
+static _Atomic size_t dirty_pools;
+static _Atomic uint64_t next_decay_ms;
+
+static struct pym_arena *record(uint32_t arena)
+{
+    return &pym_region.arenas[arena];
+}
+
+static unsigned free_count(const struct pym_arena *arena)
+{
+    return (unsigned)__builtin_popcount(arena->free);
+}
+
+/* ---- lists ---- */
+
+/* Empty arenas are appended, so that their list is in the order of the time
+ * since when they are empty; the others are put in front. */
+static void list_insert(uint32_t index)
+{
+    struct pym_arena *arena = record(index);
+    unsigned list = free_count(arena);
+    if (list == PYM_ARENA_POOLS && first[list] != 0) {
+        arena->prev = last_empty;
+        arena->next = 0;
+        record(last_empty)->next = index;
+        last_empty = index;
+        return;
+    }
+    arena->prev = 0;
+    arena->next = first[list];
+    if (arena->next != 0) {
+        record(arena->next)->prev = index;
+    } else if (list == PYM_ARENA_POOLS) {
+        last_empty = index;
+    }
+    first[list] = index;
+    nonempty_lists |= 1u << list;
+}
+
+static void list_remove(uint32_t index)
+{
+    struct pym_arena *arena = record(index);
+    unsigned list = free_count(arena);
+    if (arena->prev != 0) {
+        record(arena->prev)->next = arena->next;
+    } else {
+        first[list] = arena->next;
+        if (arena->next == 0) {
+            nonempty_lists &= ~(1u << list);
+        }
+    }
+    if (arena->next != 0) {
+        record(arena->next)->prev = arena->prev;
+    } else if (list == PYM_ARENA_POOLS) {
+        last_empty = arena->prev;
+    }
+}
+
+/* ---- taking and giving ---- */
+
+static void add_dirty(long pools)
+{
+    size_t now = atomic_load_explicit(&dirty_pools, memory_order_relaxed);
+    atomic_store_explicit(&dirty_pools, now + (size_t)pools, memory_order_relaxed);
+}
+
+static struct pym_pool *first_pool(uint32_t arena)
+{
+    return pym_region_pool_at((size_t)arena << PYM_ARENA_SHIFT);
+}
+
+static bool make_arena(void)
+{
+    if (!initialised) {
+        initialised = true;
+        pym_region_init(PYM_OPTION(reserve));
+        totals.reserved = pym_region.reserved;
+    }
+    uint32_t index = (uint32_t)pym_region_extend();
+    if (index == 0) {
+        return false;
+    }
+    struct pym_pool *pool = first_pool(index);
+    for (size_t i = 0; i < PYM_ARENA_POOLS; i++) {
+        pool[i].owner = PYM_NOBODY;
+    }
+    record(index)->free = ALL_FREE;
+    pym_region_publish();
+    totals.made++;
+    list_insert(index);
+    return true;
+}
+
+/* The fullest arena with a free pool; 0 if there is none. */
+static uint32_t fullest(void)
+{
+    uint32_t lists = nonempty_lists & ~1u;
+    if (lists == 0) {
+        return 0;
+    }
+    unsigned list = (unsigned)__builtin_ctz(lists);
+    /* Of the empty ones the latest still has its memory. */
+    return list == PYM_ARENA_POOLS ? last_empty : first[list];
+}
+
+static struct pym_pool *take_from(uint32_t index, struct pym_heap *owner)
+{
+    struct pym_arena *arena = record(index);
+    if (arena->taken == 0 && ++totals.used > totals.used_peak) {
+        totals.used_peak = totals.used;
+    }
+    list_remove(index);
+    uint16_t choice = arena->dirty != 0 ? arena->dirty : arena->free;
+    unsigned which = (unsigned)__builtin_ctz(choice);
+    if ((arena->dirty & (1u << which)) != 0) {
+        arena->dirty &= (uint16_t) ~(1u << which);
+        add_dirty(-1);
+    }
+    struct pym_pool *pool = first_pool(index) + which;
+    pool->owner = owner;
+    pym_snapshot_order();
+    arena->free &= (uint16_t) ~(1u << which);
+    arena->taken |= (uint16_t)(1u << which);
+    list_insert(index);
+    if (++totals.pools > totals.pools_peak) {
+        totals.pools_peak = totals.pools;
+    }
+    return pool;
+}
+
+struct pym_pool *pym_arena_take(struct pym_heap *owner)
+{
+    struct pym_pool *pool = NULL;
+    pym_lock(&lock);
+    uint32_t arena = fullest();
+    if (arena == 0 && make_arena()) {
+        arena = fullest();
+    }
+    if (arena != 0) {
+        pool = take_from(arena, owner);
+    }
+    pym_unlock(&lock);
+    return pool;
+}
+
+void pym_arena_give(struct pym_pool *pool)
+{
+    size_t index = pym_region_pool_index(pool);
+    uint32_t arena_index = (uint32_t)(index / PYM_ARENA_POOLS);
+    uint16_t bit = (uint16_t)(1u << index % PYM_ARENA_POOLS);
+    uint64_t now = pym_os_now_ms();
+    struct pym_arena *arena = record(arena_index);
+    pym_lock(&lock);
+    PYM_ASSERT((arena->taken & bit) != 0);
+    pool->state = PYM_POOL_FREE;
+    pym_snapshot_order();
+    pool->owner = PYM_NOBODY;
+    list_remove(arena_index);
+    arena->taken &= (uint16_t)~bit;
+    arena->free |= bit;
+    arena->dirty |= bit;
+    arena->since_ms = now;
+    add_dirty(1);
+    totals.pools--;
+    totals.used -= arena->taken == 0;
+    list_insert(arena_index);
+    pym_unlock(&lock);
+}
+
+/* ---- giving memory back ---- */
+
+/* Purges the runs of pools that a mask names.  Returns those that failed. */
+static uint16_t purge_runs(uint32_t arena, uint16_t mask)
+{
+    uint16_t failed = 0;
+    while (mask != 0) {
+        unsigned start = (unsigned)__builtin_ctz(mask);
+        unsigned length = (unsigned)__builtin_ctz(~((unsigned)mask >> start));
+        uint16_t run = (uint16_t)(((1u << length) - 1) << start);
+        char *memory = pym_region_pool_start(first_pool(arena) + start);
+        if (pym_os_purge(memory, (size_t)length << PYM_POOL_SHIFT) != 0) {
+            failed |= run;
+        }
+        mask &= (uint16_t)~run;
+    }
+    return failed;
+}
+
+/* The pools of an arena whose memory can be given back: with pages larger than
+ * a pool only whole arenas. */
+static uint16_t purgeable(const struct pym_arena *arena)
+{
+    bool whole = pym_os_page_size() > PYM_POOL_SIZE;
+    return whole && arena->free != ALL_FREE ? 0 : arena->dirty;
+}
+
+/*
+ * Gives an arena's dirty memory back.  The lock is dropped meanwhile: its
+ * pools are neither free nor taken then.
+ */
+static size_t purge_arena(uint32_t index)
+{
+    struct pym_arena *arena = record(index);
+    uint16_t mask = purgeable(arena);
+    if (mask == 0) {
+        return 0;
+    }
+    list_remove(index);
+    arena->free &= (uint16_t)~mask;
+    arena->dirty &= (uint16_t)~mask;
+    add_dirty(-(long)__builtin_popcount(mask));
+    list_insert(index);
+    purging++;
+    pym_unlock(&lock);
+
+    uint16_t failed = purge_runs(index, mask);
+
+    pym_lock(&lock);
+    purging--;
+    list_remove(index);
+    arena->free |= mask;
+    arena->dirty |= failed;
+    add_dirty(__builtin_popcount(failed));
+    list_insert(index);
+    size_t bytes = (size_t)__builtin_popcount(mask & ~failed) << PYM_POOL_SHIFT;
+    totals.purged_bytes += bytes;
+    return bytes;
+}
+
+size_t pym_arena_purge_all(void)
+{
+    size_t bytes = 0;
+    pym_lock(&lock);
+    for (size_t i = pym_region.first_arena; i < pym_region.end_arena; i++) {
+        bytes += purge_arena((uint32_t)i);
+    }
+    pym_unlock(&lock);
+    return bytes;
+}
+
+bool pym_arena_has_dirty(void)
+{
+    return atomic_load_explicit(&dirty_pools, memory_order_relaxed) != 0;
+}
+
+/* Looks at the next arenas in turn and purges those whose time has come. */
+static void decay_some(uint64_t now, uint64_t wait)
+{
+    size_t count = pym_region.end_arena - pym_region.first_arena;
+    size_t most = count < DECAY_LOOK ? count : DECAY_LOOK;
+    unsigned purged = 0;
+    for (size_t i = 0; i < most && purged < DECAY_STEP; i++) {
+        if (decay_cursor < pym_region.first_arena ||
+            decay_cursor >= pym_region.end_arena) {
+            decay_cursor = (uint32_t)pym_region.first_arena;
+        }
+        uint32_t index = decay_cursor++;
+        struct pym_arena *arena = record(index);
+        if (arena->dirty != 0 && now - arena->since_ms >= wait) {
+            purged += purge_arena(index) != 0;
+        }
+    }
+}
+
+void pym_arena_decay(void)
+{
+    uint64_t now = pym_os_now_ms();
+    if (!pym_arena_has_dirty() ||
+        now < atomic_load_explicit(&next_decay_ms, memory_order_relaxed) ||
+        !pym_lock_try(&lock)) {
+        return;
+    }
+    atomic_store_explicit(&next_decay_ms, now + DECAY_PAUSE_MS, memory_order_relaxed);
+    decay_some(now, PYM_OPTION(decay));
+    pym_unlock(&lock);
+}
+
+/* ---- looking ---- */
+
+void pym_arena_totals(struct pym_arena_totals *out)
+{
+    pym_lock(&lock);
+    *out = totals;
+    out->dirty = atomic_load_explicit(&dirty_pools, memory_order_relaxed);
+    pym_unlock(&lock);
+}
+
+/* The pool records must say of each pool what the arena's masks say. */
+static unsigned verify_arena(uint32_t index,
+                             void (*report)(const char *what, const void *where))
+{
+    const struct pym_arena *arena = record(index);
+    unsigned wrong = 0;
+    if ((arena->free & arena->taken) != 0 || (arena->dirty & ~arena->free) != 0) {
+        report("arena masks contradict each other", arena);
+        wrong++;
+    }
+    const struct pym_pool *pool = first_pool(index);
+    for (unsigned i = 0; i < PYM_ARENA_POOLS; i++) {
+        bool taken = (arena->taken >> i & 1) != 0;
+        if (taken != (pool[i].owner != PYM_NOBODY)) {
+            report("pool and arena disagree about an owner", &pool[i]);
+            wrong++;
+        }
+    }
+    return wrong;
+}
+
+static unsigned verify_lists(void (*report)(const char *what, const void *where))
+{
+    size_t listed = 0;
+    unsigned wrong = 0;
+    for (unsigned list = 0; list <= PYM_ARENA_POOLS; list++) {
+        uint32_t previous = 0;
+        for (uint32_t i = first[list]; i != 0; i = record(i)->next) {
+            if (free_count(record(i)) != list || record(i)->prev != previous) {
+                report("arena in the wrong list", record(i));
+                wrong++;
+            }
+            previous = i;
+            if (++listed > totals.made) {
+                report("list of arenas has a cycle", record(i));
+                return wrong + 1;
+            }
+        }
+    }
+    if (listed != totals.made) {
+        report("arena in no list", NULL);
+        wrong++;
+    }
+    return wrong;
+}
+
+unsigned pym_arena_verify(void (*report)(const char *what, const void *where))
+{
+    unsigned wrong = 0;
+    size_t used = 0;
+    size_t pools = 0;
+    pym_lock(&lock);
+    for (size_t i = pym_region.first_arena; i < pym_region.end_arena; i++) {
+        wrong += verify_arena((uint32_t)i, report);
+        used += record((uint32_t)i)->taken != 0;
+        pools += (size_t)__builtin_popcount(record((uint32_t)i)->taken);
+    }
+    wrong += verify_lists(report);
+    if (used != totals.used || pools != totals.pools) {
+        report("totals of the arenas are wrong", &totals);
+        wrong++;
+    }
+    pym_unlock(&lock);
+    return wrong;
+}
+
+/* ---- fork ---- */
+
+/* Derives everything from the pool records.  Which free pools have memory
+ * behind them is forgotten: all that ever had are taken to have it. */
+static void rebuild(void)
+{
+    uint64_t now = pym_os_now_ms();
+    memset(first, 0, sizeof(first));
+    last_empty = 0;
+    nonempty_lists = 0;
+    totals.made = totals.used = totals.pools = 0;
+    size_t dirty = 0;
+    for (size_t i = pym_region.first_arena; i < pym_region.end_arena; i++) {
+        struct pym_arena *arena = record((uint32_t)i);
+        struct pym_pool *pool = first_pool((uint32_t)i);
+        arena->taken = 0;
+        for (unsigned p = 0; p < PYM_ARENA_POOLS; p++) {
+            if (pool[p].owner == NULL) {
+                pool[p].owner = PYM_NOBODY;
+            }
+            if (pool[p].owner != PYM_NOBODY) {
+                arena->taken |= (uint16_t)(1u << p);
+            }
+        }
+        arena->free = (uint16_t)(ALL_FREE & ~arena->taken);
+        arena->dirty = arena->free;
+        arena->since_ms = now;
+        dirty += (size_t)__builtin_popcount(arena->free);
+        totals.made++;
+        totals.used += arena->taken != 0;
+        totals.pools += (size_t)__builtin_popcount(arena->taken);
+        list_insert((uint32_t)i);
+    }
+    atomic_store_explicit(&dirty_pools, dirty, memory_order_relaxed);
+    pym_region_publish();
+}
+
+void pym_arena_after_fork(void)
+{
+    bool held = pym_lock_reset(&lock);
+    if (held || purging != 0) {
+        purging = 0;
+        rebuild();
+    }
+}

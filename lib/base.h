@@ -1,0 +1,77 @@
+/*
+ * Constants and attributes that every other file may use.
+ *
+ * The geometry: a reserved range is cut into arenas, an arena into pools, a
+ * pool into blocks of one size class.
+ *
+ *     arena  |<----------------- 256 KiB, 256 KiB-aligned ---------------->|
+ *     pools  |  16 KiB  |  16 KiB  |   ...                    |  16 KiB    |
+ *     blocks |b|b|b|b|b |                     one size class per pool
+ */
+#ifndef PYM_BASE_H
+#define PYM_BASE_H
+
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PYM_GRAIN_SHIFT 4
+#define PYM_GRAIN ((size_t)1 << PYM_GRAIN_SHIFT)
+#define PYM_SMALL_MAX ((size_t)512)
+#define PYM_CLASSES (PYM_SMALL_MAX >> PYM_GRAIN_SHIFT)
+
+#define PYM_POOL_SHIFT 14
+#define PYM_POOL_SIZE ((size_t)1 << PYM_POOL_SHIFT)
+#define PYM_ARENA_SHIFT 18
+#define PYM_ARENA_SIZE ((size_t)1 << PYM_ARENA_SHIFT)
+#define PYM_ARENA_POOLS (PYM_ARENA_SIZE / PYM_POOL_SIZE)
+#define PYM_POOL_BLOCKS_MAX (PYM_POOL_SIZE / PYM_GRAIN)
+
+#define PYM_CACHE_LINE 64
+
+#define PYM_LIKELY(x) __builtin_expect(!!(x), 1)
+#define PYM_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define PYM_INLINE static inline __attribute__((always_inline))
+/* A slow path: out of line, so that the fast path that calls it needs no stack
+ * frame, and away from the hot code. */
+#define PYM_COLD __attribute__((noinline, cold))
+#define PYM_NOINLINE __attribute__((noinline))
+#define PYM_EXPORT __attribute__((visibility("default")))
+#define PYM_ALIGNED(n) __attribute__((aligned(n)))
+
+#if defined(__SANITIZE_ADDRESS__)
+#define PYM_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PYM_ASAN 1
+#endif
+#endif
+#ifndef PYM_ASAN
+#define PYM_ASAN 0
+#endif
+
+/* For functions that look at other threads' structures without synchronisation
+ * and are prepared for any value that they may find there. */
+#define PYM_RACY __attribute__((noinline, no_sanitize("thread")))
+
+PYM_INLINE size_t pym_round_up(size_t n, size_t alignment)
+{
+    return (n + alignment - 1) & ~(alignment - 1);
+}
+
+PYM_INLINE bool pym_is_power_of_two(size_t n)
+{
+    return n != 0 && (n & (n - 1)) == 0;
+}
+
+_Static_assert(sizeof(void *) == 8, "libpymalloc needs 64-bit pointers");
+
+#endif

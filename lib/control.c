@@ -1,0 +1,79 @@
+/*
+ * The functions of pymalloc.h.
+ */
+#include "pymalloc/pymalloc.h"
+
+#include "alloc.h"
+#include "arena.h"
+#include "heaps.h"
+#include "inspect.h"
+#include "options.h"
+#include "stats.h"
+#include "sysalloc.h"
+
+#include <errno.h>
+
+_Static_assert(PYMALLOC_SMALL_MAX == PYM_SMALL_MAX, "the header says what is so");
+_Static_assert(PYMALLOC_CLASSES == PYM_CLASSES, "the header says what is so");
+
+PYM_EXPORT const char *pymalloc_version(void)
+{
+    return VERSION;
+}
+
+PYM_EXPORT int pymalloc_stats(struct pymalloc_stats *out)
+{
+    if (out == NULL) {
+        return EINVAL;
+    }
+    pym_stats_get(out);
+    return 0;
+}
+
+PYM_EXPORT size_t pymalloc_purge(void)
+{
+    pym_heaps_purge();
+    size_t bytes = pym_arena_purge_all();
+    if (pym_sysalloc.trim != NULL) {
+        int saved = errno;
+        (void)pym_sysalloc.trim(0);
+        errno = saved;
+    }
+    return bytes;
+}
+
+PYM_EXPORT int pymalloc_option_get(const char *name, char *value, size_t size)
+{
+    pym_options_init();
+    return pym_options_get(name, value, size);
+}
+
+PYM_EXPORT int pymalloc_option_set(const char *name, const char *value)
+{
+    pym_options_init();
+    return pym_options_set(name, value);
+}
+
+PYM_EXPORT size_t pymalloc_good_size(size_t size)
+{
+    if (size > PYM_SMALL_MAX) {
+        return size;
+    }
+    return pym_class_size(pym_class_of(size != 0 ? size : 1));
+}
+
+PYM_EXPORT int pymalloc_owns(const void *ptr)
+{
+    return pym_region_owns(ptr);
+}
+
+PYM_EXPORT int pymalloc_walk(int (*visit)(void *block, size_t size, void *arg),
+                             void *arg)
+{
+    return pym_inspect_walk(visit, arg);
+}
+
+PYM_EXPORT int pymalloc_verify(void)
+{
+    return pym_inspect_verify();
+}

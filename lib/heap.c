@@ -1,0 +1,479 @@
+#include "heap.h"
+
+#include "arena.h"
+#include "check.h"
+#include "heaps.h"
+#include "track.h"
+
+#include <string.h>
+
+/* Frees into an active pool between two visits to the clock. */
+enum { TICK = 256 };
+/* Pools without a block in use that a heap keeps. */
+enum { SPARES_MOST = 4 };
+
+__thread struct pym_thread pym_thread;
+
+/* Counts requests to purge; a heap follows when it sees that it changed. */
+static _Atomic uint32_t purge_requests;
+
+/* ---- lists of pools ---- */
+
+static void list_push(struct pym_pool **list, struct pym_pool *pool)
+{
+    pool->prev = NULL;
+    pool->next = *list;
+    if (*list != NULL) {
+        (*list)->prev = pool;
+    }
+    *list = pool;
+}
+
+static void list_remove(struct pym_pool **list, struct pym_pool *pool)
+{
+    if (pool->prev != NULL) {
+        pool->prev->next = pool->next;
+    } else {
+        *list = pool->next;
+    }
+    if (pool->next != NULL) {
+        pool->next->prev = pool->prev;
+    }
+}
+
+/* ---- states of a pool: see region.h ---- */
+
+static void make_active(struct pym_heap *heap, struct pym_pool *pool,
+                        unsigned free_blocks)
+{
+    void **bin = &heap->bins[pool->cls];
+    PYM_ASSERT(heap->active[pool->cls] == NULL && *bin == NULL);
+    heap->active[pool->cls] = pool;
+    heap->supplied[pool->cls] += free_blocks;
+    *bin = pool->local;
+    pool->free_to = bin;
+    pool->countdown = TICK;
+    pym_snapshot_order();
+    pool->state = PYM_POOL_ACTIVE;
+    pool->local = NULL;
+}
+
+static void count_recycled(struct pym_heap *heap, const struct pym_pool *pool)
+{
+    heap->recycled[pool->cls] += TICK - pool->countdown;
+}
+
+static void make_full(struct pym_heap *heap, struct pym_pool *pool)
+{
+    PYM_ASSERT(*pool->free_to == NULL && pym_pool_fully_carved(pool));
+    count_recycled(heap, pool);
+    heap->active[pool->cls] = NULL;
+    pool->free_to = &pool->local;
+    pool->countdown = pym_class_wake(pool->cls);
+    pym_snapshot_order();
+    pool->state = PYM_POOL_FULL;
+}
+
+static void make_spare(struct pym_heap *heap, struct pym_pool *pool)
+{
+    if (heap->spares >= SPARES_MOST) {
+        pym_arena_give(pool);
+        return;
+    }
+    pool->state = PYM_POOL_SPARE;
+    pool->countdown = 1; /* any free is a double free, and an event */
+    heap->spares++;
+    list_push(&heap->spare, pool);
+}
+
+/* For a pool that is not active: with so many blocks in use, the rest free. */
+static void make_available(struct pym_heap *heap, struct pym_pool *pool,
+                           unsigned in_use)
+{
+    if (in_use == 0) {
+        make_spare(heap, pool);
+        return;
+    }
+    pool->countdown = in_use;
+    pool->state = PYM_POOL_AVAILABLE;
+    list_push(&heap->available[pool->cls], pool);
+}
+
+static struct pym_pool *take_available(struct pym_heap *heap, unsigned cls)
+{
+    struct pym_pool *pool = heap->available[cls];
+    if (pool != NULL) {
+        list_remove(&heap->available[cls], pool);
+    }
+    return pool;
+}
+
+static struct pym_pool *take_spare(struct pym_heap *heap)
+{
+    struct pym_pool *pool = heap->spare;
+    if (pool != NULL) {
+        list_remove(&heap->spare, pool);
+        heap->spares--;
+    }
+    return pool;
+}
+
+/* ---- frees that need more than a push ---- */
+
+void pym_heap_event(struct pym_pool *pool)
+{
+    struct pym_heap *heap = pool->owner;
+    switch (pool->state) {
+    case PYM_POOL_ACTIVE:
+        count_recycled(heap, pool);
+        pool->countdown = TICK;
+        pym_heap_tick(heap);
+        return;
+    case PYM_POOL_FULL:
+        make_available(heap, pool, pool->carved - pym_class_wake(pool->cls));
+        return;
+    case PYM_POOL_AVAILABLE:
+        list_remove(&heap->available[pool->cls], pool);
+        make_spare(heap, pool);
+        return;
+    default:
+        pym_check_misuse("double free", pym_region_pool_start(pool),
+                         pym_class_size(pool->cls));
+    }
+}
+
+/* Accounts for blocks that were put into the pool's free list together. */
+static void account_freed(struct pym_heap *heap, struct pym_pool *pool, unsigned count)
+{
+    unsigned in_use;
+    switch (pool->state) {
+    case PYM_POOL_ACTIVE:
+        heap->supplied[pool->cls] += count;
+        return;
+    case PYM_POOL_FULL:
+        if (count < pool->countdown) {
+            pool->countdown -= count;
+            return;
+        }
+        in_use = pool->carved - pym_class_wake(pool->cls) + pool->countdown;
+        break;
+    case PYM_POOL_AVAILABLE:
+        if (count < pool->countdown) {
+            pool->countdown -= count;
+            return;
+        }
+        in_use = pool->countdown;
+        list_remove(&heap->available[pool->cls], pool);
+        break;
+    default:
+        in_use = 0;
+        break;
+    }
+    if (count > in_use) {
+        pym_check_misuse("double free", *pool->free_to, pym_class_size(pool->cls));
+    }
+    make_available(heap, pool, in_use - count);
+}
+
+static void splice(struct pym_heap *heap, const struct pym_chain *chain)
+{
+    struct pym_pool *pool = chain->pool;
+    PYM_ASSERT(pool->owner == heap);
+    pym_link_set(chain->tail, *pool->free_to);
+    *pool->free_to = chain->head;
+    heap->received += chain->count;
+    account_freed(heap, pool, (unsigned)chain->count);
+}
+
+void pym_heap_drain(struct pym_heap *heap)
+{
+    if (pym_inbox_empty(&heap->inbox)) {
+        return;
+    }
+    void *rest = pym_inbox_take(&heap->inbox);
+    while (rest != NULL) {
+        struct pym_chain chain;
+        rest = pym_inbox_next(rest, &chain);
+        splice(heap, &chain);
+    }
+}
+
+/* ---- allocations that need more than a pop ---- */
+
+static bool supply_from_active(struct pym_heap *heap, unsigned cls)
+{
+    struct pym_pool *pool = heap->active[cls];
+    if (pool == NULL) {
+        return false;
+    }
+    unsigned carved = pym_pool_carve(pool);
+    if (carved == 0) {
+        make_full(heap, pool);
+        return false;
+    }
+    heap->supplied[cls] += carved;
+    return true;
+}
+
+static bool supply_from_available(struct pym_heap *heap, unsigned cls)
+{
+    struct pym_pool *pool = take_available(heap, cls);
+    if (pool == NULL) {
+        return false;
+    }
+    make_active(heap, pool, pool->carved - pool->countdown);
+    return heap->bins[cls] != NULL || supply_from_active(heap, cls);
+}
+
+/* A spare pool of the same class is used as it is. */
+static bool supply_from_new(struct pym_heap *heap, unsigned cls)
+{
+    struct pym_pool *pool = take_spare(heap);
+    if (pool == NULL) {
+        pool = pym_arena_take(heap);
+        if (pool == NULL) {
+            return false;
+        }
+        pym_pool_prepare(pool, cls);
+    } else if (pool->cls != cls) {
+        pym_pool_prepare(pool, cls);
+    }
+    make_active(heap, pool, pool->carved);
+    return heap->bins[cls] != NULL || supply_from_active(heap, cls);
+}
+
+void pym_heap_tick(struct pym_heap *heap)
+{
+    if (PYM_UNLIKELY(heap->purge_seen !=
+                     atomic_load_explicit(&purge_requests, memory_order_relaxed))) {
+        pym_heap_purge(heap);
+    }
+    if (pym_arena_has_dirty()) {
+        pym_arena_decay();
+    }
+}
+
+void *pym_heap_refill(struct pym_heap *heap, unsigned cls)
+{
+    PYM_ASSERT(heap->bins[cls] == NULL);
+    pym_heap_tick(heap);
+    pym_heap_drain(heap);
+    if (heap->bins[cls] == NULL && !supply_from_active(heap, cls) &&
+        !supply_from_available(heap, cls)) {
+        if (heap->spare == NULL) {
+            pym_heaps_drain_orphans();
+        }
+        if (!supply_from_new(heap, cls)) {
+            return NULL;
+        }
+    }
+    void *block = heap->bins[cls];
+    heap->bins[cls] = pym_link_get(block);
+    return block;
+}
+
+/* ---- giving back ---- */
+
+void *pym_heap_free_list(const struct pym_pool *pool)
+{
+    return *pool->free_to;
+}
+
+static unsigned count_free(const struct pym_pool *pool)
+{
+    struct pym_pool_bits bits = {{0}};
+    bool intact;
+    return pym_pool_mark_list(pool, pym_heap_free_list(pool), &bits, &intact);
+}
+
+/* An active pool without a block in use need not stay. */
+static void drop_idle_active(struct pym_heap *heap, unsigned cls)
+{
+    struct pym_pool *pool = heap->active[cls];
+    if (pool == NULL || count_free(pool) != pool->carved) {
+        return;
+    }
+    count_recycled(heap, pool);
+    heap->supplied[cls] -= pool->carved;
+    heap->active[cls] = NULL;
+    heap->bins[cls] = NULL;
+    pym_arena_give(pool);
+}
+
+void pym_heap_purge(struct pym_heap *heap)
+{
+    heap->purge_seen = atomic_load_explicit(&purge_requests, memory_order_relaxed);
+    pym_remote_flush(&heap->outbox);
+    pym_heap_drain(heap);
+    for (unsigned cls = 0; cls < PYM_CLASSES; cls++) {
+        drop_idle_active(heap, cls);
+    }
+    for (struct pym_pool *pool; (pool = take_spare(heap)) != NULL;) {
+        pym_arena_give(pool);
+    }
+    pym_syscache_shrink(&heap->cache, 0);
+}
+
+void pym_heap_request_purge(void)
+{
+    atomic_fetch_add_explicit(&purge_requests, 1, memory_order_relaxed);
+}
+
+/* ---- handing on ---- */
+
+void pym_heap_move_bins(struct pym_heap *heap, void **bins)
+{
+    memcpy(bins, heap->bins, sizeof(heap->saved));
+    void **old = heap->bins;
+    pym_snapshot_order();
+    heap->bins = bins;
+    for (unsigned cls = 0; cls < PYM_CLASSES; cls++) {
+        if (heap->active[cls] != NULL) {
+            heap->active[cls]->free_to = &bins[cls];
+        }
+    }
+    memset(old, 0, sizeof(heap->saved));
+}
+
+/* ---- after a fork ---- */
+
+/*
+ * Finds the free blocks of a pool from whatever lists it has: its own, the
+ * bin of its class, or, if the copy was made while blocks moved from one to the
+ * other, both.  Blocks in neither are in use.
+ */
+static void recover_pool(struct pym_heap *heap, struct pym_pool *pool)
+{
+    if (pool->state == PYM_POOL_FREE || pool->state == PYM_POOL_SPARE) {
+        pym_arena_give(pool);
+        return;
+    }
+    struct pym_pool_bits bits = {{0}};
+    bool intact;
+    unsigned capacity = pym_class_capacity(pool->cls);
+    unsigned in_pool = pym_pool_mark_list(pool, pool->local, &bits, &intact);
+    unsigned in_bin = pym_pool_mark_list(pool, heap->saved[pool->cls], &bits, &intact);
+    if (pool->state == PYM_POOL_ACTIVE) {
+        count_recycled(heap, pool);
+    }
+    heap->supplied[pool->cls] -= in_bin;
+    for (unsigned i = pool->carved; i < capacity; i++) {
+        if (pym_pool_bit(&bits, i)) {
+            pool->carved = (uint16_t)(i + 1);
+        }
+    }
+    pym_pool_relink(pool, &bits);
+    pool->free_to = &pool->local;
+    make_available(heap, pool, pool->carved - in_pool - in_bin);
+}
+
+void pym_heap_recover(struct pym_heap *heap)
+{
+    PYM_ASSERT(heap->bins == heap->saved);
+    memset(heap->active, 0, sizeof(heap->active));
+    memset(heap->available, 0, sizeof(heap->available));
+    memset(&heap->outbox, 0, sizeof(heap->outbox));
+    heap->spare = NULL;
+    heap->spares = 0;
+    pym_syscache_recover(&heap->cache);
+    size_t end = pym_region_limit() >> PYM_POOL_SHIFT;
+    for (size_t i = pym_region.first_arena * PYM_ARENA_POOLS; i < end; i++) {
+        struct pym_pool *pool = pym_region_pool_at(i << PYM_POOL_SHIFT);
+        if (pool->owner == heap) {
+            recover_pool(heap, pool);
+        }
+    }
+    memset(heap->saved, 0, sizeof(heap->saved));
+}
+
+/* ---- looking ---- */
+
+PYM_RACY uint64_t pym_heap_handed_out(const struct pym_heap *heap, unsigned cls)
+{
+    uint64_t blocks = heap->supplied[cls] + heap->recycled[cls];
+    const struct pym_pool *pool = heap->active[cls];
+    if (pool != NULL) {
+        struct pym_pool_bits bits = {{0}};
+        bool intact;
+        blocks += TICK - pool->countdown;
+        blocks -= pym_pool_mark_list(pool, heap->bins[cls], &bits, &intact);
+    }
+    return blocks;
+}
+
+typedef void reporter(const char *what, const void *where);
+
+static unsigned verify_pool(const struct pym_heap *heap, const struct pym_pool *pool,
+                            reporter *report)
+{
+    struct pym_pool_bits bits = {{0}};
+    bool intact;
+    unsigned free_blocks =
+        pym_pool_mark_list(pool, pym_heap_free_list(pool), &bits, &intact);
+    unsigned wrong = 0;
+    if (!intact) {
+        report("free list leaves its pool, or has a cycle", pool);
+        wrong++;
+    }
+    for (unsigned i = pool->carved; i < pym_class_capacity(pool->cls); i++) {
+        if (pym_pool_bit(&bits, i)) {
+            report("free block that was never cut off", pym_pool_block(pool, i));
+            wrong++;
+        }
+    }
+    unsigned in_use = pool->carved - free_blocks;
+    if (pool->state == PYM_POOL_AVAILABLE && pool->countdown != in_use) {
+        report("blocks in use and the pool's countdown disagree", pool);
+        wrong++;
+    }
+    if (pool->state == PYM_POOL_FULL &&
+        pym_class_wake(pool->cls) - pool->countdown != free_blocks) {
+        report("free blocks and the full pool's countdown disagree", pool);
+        wrong++;
+    }
+    if (pool->state == PYM_POOL_SPARE && in_use != 0) {
+        report("spare pool with blocks in use", pool);
+        wrong++;
+    }
+    bool active = heap->active[pool->cls] == pool;
+    if (active != (pool->state == PYM_POOL_ACTIVE) ||
+        (pool->free_to == &heap->bins[pool->cls]) != active) {
+        report("pool is not what its heap takes it for", pool);
+        wrong++;
+    }
+    return wrong;
+}
+
+static unsigned verify_list(const struct pym_heap *heap, const struct pym_pool *list,
+                            enum pym_pool_state state, reporter *report)
+{
+    unsigned wrong = 0;
+    const struct pym_pool *previous = NULL;
+    for (; list != NULL; previous = list, list = list->next) {
+        if (list->owner != heap || list->state != state || list->prev != previous) {
+            report("list of pools is broken", list);
+            return wrong + 1;
+        }
+    }
+    return wrong;
+}
+
+unsigned pym_heap_verify(const struct pym_heap *heap, reporter *report)
+{
+    unsigned wrong = verify_list(heap, heap->spare, PYM_POOL_SPARE, report);
+    for (unsigned cls = 0; cls < PYM_CLASSES; cls++) {
+        wrong += verify_list(heap, heap->available[cls], PYM_POOL_AVAILABLE, report);
+        if (heap->active[cls] == NULL && heap->bins[cls] != NULL) {
+            report("bin without an active pool", heap);
+            wrong++;
+        }
+    }
+    size_t end = pym_region_limit() >> PYM_POOL_SHIFT;
+    for (size_t i = pym_region.first_arena * PYM_ARENA_POOLS; i < end; i++) {
+        const struct pym_pool *pool = pym_region_pool_at(i << PYM_POOL_SHIFT);
+        if (pool->owner == heap) {
+            wrong += verify_pool(heap, pool, report);
+        }
+    }
+    return wrong;
+}

@@ -1,0 +1,115 @@
+/*
+ * Heaps: what a thread allocates small blocks from.
+ *
+ * A thread has one heap at a time, and a heap one thread.  The thread's bins,
+ * one free list a size class, lie in thread-local storage: malloc pops there
+ * and free pushes there without any lock or atomic operation.  A bin holds the
+ * free blocks of one pool, the heap's active pool of that class.
+ *
+ *   thread-local        heap
+ *   bin[0]  -> b -> b   active[0]      available[0] -> pool <-> pool
+ *   bin[1]              active[1]      available[1]
+ *    ...                 ...           spare -> pool <-> pool
+ *   heap ------------->  outbox, inbox, cache of system blocks
+ *
+ * When a thread ends, its bins move into the heap and the heap becomes an
+ * orphan: whole, with all pools as they are.  The next thread that needs a heap
+ * adopts it.  Heaps are never freed, so a heap's address is an identity that no
+ * other heap will have.
+ *
+ * A block's pool belongs to one heap for as long as the block is in use.
+ */
+#ifndef PYM_HEAP_H
+#define PYM_HEAP_H
+
+#include "lock.h"
+#include "pool.h"
+#include "remote.h"
+#include "syscache.h"
+
+enum pym_heap_state {
+    PYM_HEAP_LIVE,   /* a thread has it, or is working on it */
+    PYM_HEAP_ORPHAN, /* in the list of orphans */
+    PYM_HEAP_BROKEN, /* the same, but as fork caught it: to be recovered */
+};
+
+struct pym_heap {
+    /* Written by all threads. */
+    struct pym_inbox inbox PYM_ALIGNED(PYM_CACHE_LINE);
+    _Atomic uint32_t state;
+
+    /* Used by the thread that has the heap. */
+    void **bins PYM_ALIGNED(PYM_CACHE_LINE); /* thread-local ones, or saved */
+    struct pym_pool *active[PYM_CLASSES];    /* NULL: none, and the bin is empty */
+    struct pym_pool *available[PYM_CLASSES]; /* latest first */
+    struct pym_pool *spare;
+    unsigned spares;
+    uint32_t purge_seen; /* the last request to purge that was followed */
+    struct pym_syscache cache;
+    struct pym_outbox outbox;
+    void *saved[PYM_CLASSES]; /* the bins of a heap without a thread */
+
+    /* Blocks that entered a bin from the pool or from other threads, and those
+     * that the thread itself freed into a bin: together, less what is in the
+     * bin, the blocks handed out. */
+    uint64_t supplied[PYM_CLASSES];
+    uint64_t recycled[PYM_CLASSES];
+    uint64_t received; /* blocks freed by other threads */
+
+    /* Of heaps.c. */
+    struct pym_heap *next;        /* all heaps; set once */
+    struct pym_heap *next_orphan; /* only for an orphan */
+};
+
+/* What a thread has.  All zero in a new thread, which means: no heap yet. */
+struct pym_thread {
+    void *bin[PYM_CLASSES];
+    struct pym_heap *heap;
+    bool ended;     /* the heap has been handed on; there will be no other */
+    uint8_t rounds; /* of thread-specific destructors seen so far */
+};
+
+extern __thread struct pym_thread pym_thread __attribute__((tls_model("initial-exec")));
+
+/*
+ * A block of a class for a heap whose bin is empty: from its inbox, its active
+ * pool, its other pools, or a new one.  NULL if no memory can be had.
+ */
+void *pym_heap_refill(struct pym_heap *heap, unsigned cls);
+
+/* Does what a pool's countdown, now zero, was waiting for. */
+void pym_heap_event(struct pym_pool *pool);
+
+/* Does what is due now and then: called on all slow paths. */
+void pym_heap_tick(struct pym_heap *heap);
+
+/* Splices the chains in the inbox into their pools. */
+void pym_heap_drain(struct pym_heap *heap);
+
+/* Gives back what the heap holds for later use: pools without a block in use to
+ * the arenas, cached blocks to the system allocator. */
+void pym_heap_purge(struct pym_heap *heap);
+
+/* All heaps but emptied ones are to purge at their next visit to a slow path. */
+void pym_heap_request_purge(void);
+
+/* Moves the bins of a heap, with what is in them. */
+void pym_heap_move_bins(struct pym_heap *heap, void **bins);
+
+/* Makes a heap whole that a thread was changing when its memory was copied by
+ * fork.  Its bins must be the saved ones. */
+void pym_heap_recover(struct pym_heap *heap);
+
+/* The head of the list that a pool's free blocks are in. */
+void *pym_heap_free_list(const struct pym_pool *pool);
+
+/* Blocks of a class that were handed out from the heap since it was made; of
+ * doubtful worth while another thread is using it. */
+uint64_t pym_heap_handed_out(const struct pym_heap *heap, unsigned cls);
+
+/* Counts violations of the invariants of a heap that is not in use, or the
+ * caller's own, reporting each. */
+unsigned pym_heap_verify(const struct pym_heap *heap,
+                         void (*report)(const char *what, const void *where));
+
+#endif

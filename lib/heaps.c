@@ -1,0 +1,273 @@
+#include "heaps.h"
+
+#include "arena.h"
+#include "check.h"
+#include "os.h"
+#include "track.h"
+
+#include <string.h>
+
+/* Heaps are cut off mappings of this size. */
+enum { SLAB_SIZE = 65536 };
+
+static struct pym_lock lock = PYM_LOCK_INIT(PYM_RANK_HEAPS);
+
+/* Guarded by the lock; all_heaps is only ever put to the front of, so that a
+ * forked child finds it whole. */
+static struct pym_heap *all_heaps;
+static struct pym_heap *orphans;
+static struct pym_heaps_totals totals;
+static char *slab;
+static size_t slab_left;
+
+/* Set when an orphan may have something in its inbox. */
+static _Atomic bool orphan_mail;
+
+static struct pym_lock emergency_lock = PYM_LOCK_INIT(PYM_RANK_EMERGENCY);
+static struct pym_heap emergency;
+
+/* ---- new heaps ---- */
+
+static void add_heap(struct pym_heap *heap)
+{
+    heap->bins = heap->saved;
+    heap->next = all_heaps;
+    pym_snapshot_order();
+    all_heaps = heap;
+    totals.heaps++;
+}
+
+static struct pym_heap *make_heap(void)
+{
+    size_t size = pym_round_up(sizeof(struct pym_heap), PYM_CACHE_LINE);
+    if (slab_left < size) {
+        slab = pym_os_map(SLAB_SIZE);
+        slab_left = slab != NULL ? SLAB_SIZE : 0;
+        if (slab == NULL) {
+            return NULL;
+        }
+    }
+    struct pym_heap *heap = (void *)slab;
+    slab += size;
+    slab_left -= size;
+    add_heap(heap);
+    return heap;
+}
+
+/* ---- changing hands ---- */
+
+static void set_state(struct pym_heap *heap, enum pym_heap_state state)
+{
+    atomic_store_explicit(&heap->state, state, memory_order_relaxed);
+}
+
+static enum pym_heap_state state_of(const struct pym_heap *heap)
+{
+    return (enum pym_heap_state)atomic_load_explicit(&heap->state,
+                                                     memory_order_relaxed);
+}
+
+static void push_orphan(struct pym_heap *heap, enum pym_heap_state state)
+{
+    heap->next_orphan = orphans;
+    orphans = heap;
+    totals.orphans++;
+    set_state(heap, state);
+}
+
+static struct pym_heap *pop_orphan(void)
+{
+    struct pym_heap *heap = orphans;
+    if (heap != NULL) {
+        orphans = heap->next_orphan;
+        totals.orphans--;
+    }
+    return heap;
+}
+
+/* Makes a heap that nobody else has the caller's to work on. */
+static void claim(struct pym_heap *heap)
+{
+    bool broken = state_of(heap) == PYM_HEAP_BROKEN;
+    set_state(heap, PYM_HEAP_LIVE);
+    if (PYM_UNLIKELY(broken)) {
+        pym_heap_recover(heap);
+    }
+}
+
+struct pym_heap *pym_heaps_attach(void)
+{
+    pym_lock(&lock);
+    struct pym_heap *heap = pop_orphan();
+    if (heap == NULL) {
+        heap = make_heap();
+    }
+    if (heap != NULL) {
+        claim(heap);
+        pym_heap_move_bins(heap, pym_thread.bin);
+        pym_thread.heap = heap;
+    }
+    pym_unlock(&lock);
+    return heap;
+}
+
+void pym_heaps_detach(void)
+{
+    struct pym_heap *heap = pym_thread.heap;
+    pym_remote_flush(&heap->outbox);
+    pym_heap_drain(heap);
+    pym_lock(&lock);
+    pym_thread.heap = NULL;
+    pym_heap_move_bins(heap, heap->saved);
+    push_orphan(heap, PYM_HEAP_ORPHAN);
+    pym_unlock(&lock);
+    /* What came in before the state was set was not announced as an orphan's. */
+    pym_heaps_note_mail(heap);
+}
+
+void pym_heaps_note_mail(const struct pym_heap *heap)
+{
+    if (state_of(heap) != PYM_HEAP_LIVE && !pym_inbox_empty(&heap->inbox) &&
+        !atomic_load_explicit(&orphan_mail, memory_order_relaxed)) {
+        atomic_store_explicit(&orphan_mail, true, memory_order_relaxed);
+    }
+}
+
+/* ---- work on orphans ---- */
+
+/* Runs work for each orphan, which is the caller's meanwhile. */
+static void for_each_orphan(void (*work)(struct pym_heap *heap))
+{
+    pym_lock(&lock);
+    for (struct pym_heap *heap = orphans; heap != NULL; heap = heap->next_orphan) {
+        claim(heap);
+        work(heap);
+        set_state(heap, PYM_HEAP_ORPHAN);
+    }
+    pym_unlock(&lock);
+}
+
+void pym_heaps_drain_orphans(void)
+{
+    if (PYM_LIKELY(!atomic_load_explicit(&orphan_mail, memory_order_relaxed))) {
+        return;
+    }
+    atomic_store_explicit(&orphan_mail, false, memory_order_relaxed);
+    for_each_orphan(pym_heap_drain);
+}
+
+void pym_heaps_purge(void)
+{
+    pym_heap_request_purge();
+    if (pym_thread.heap != NULL) {
+        pym_heap_purge(pym_thread.heap);
+    }
+    for_each_orphan(pym_heap_purge);
+    pym_lock(&emergency_lock);
+    if (emergency.bins != NULL) {
+        pym_heap_purge(&emergency);
+    }
+    pym_unlock(&emergency_lock);
+}
+
+/* ---- the emergency heap ---- */
+
+void *pym_heaps_emergency_block(unsigned cls)
+{
+    pym_lock(&emergency_lock);
+    if (emergency.bins == NULL) {
+        pym_lock(&lock);
+        add_heap(&emergency);
+        pym_unlock(&lock);
+    }
+    if (PYM_UNLIKELY(state_of(&emergency) == PYM_HEAP_BROKEN)) {
+        claim(&emergency);
+    }
+    void **bin = &emergency.bins[cls];
+    void *block = *bin;
+    if (block != NULL) {
+        *bin = pym_link_get(block);
+    } else {
+        block = pym_heap_refill(&emergency, cls);
+    }
+    pym_unlock(&emergency_lock);
+    return block;
+}
+
+/* ---- looking ---- */
+
+void pym_heaps_hold(void)
+{
+    pym_lock(&emergency_lock);
+    pym_lock(&lock);
+}
+
+void pym_heaps_release(void)
+{
+    pym_unlock(&lock);
+    pym_unlock(&emergency_lock);
+}
+
+void pym_heaps_each(void (*look)(struct pym_heap *heap, bool idle, void *arg),
+                    void *arg)
+{
+    pym_heaps_hold();
+    for (struct pym_heap *heap = all_heaps; heap != NULL; heap = heap->next) {
+        if (state_of(heap) == PYM_HEAP_BROKEN) {
+            pym_heap_recover(heap);
+            set_state(heap, heap == &emergency ? PYM_HEAP_LIVE : PYM_HEAP_ORPHAN);
+        }
+        bool idle = heap == pym_thread.heap || heap == &emergency ||
+                    state_of(heap) == PYM_HEAP_ORPHAN;
+        look(heap, idle, arg);
+    }
+    pym_heaps_release();
+}
+
+void pym_heaps_totals(struct pym_heaps_totals *out)
+{
+    pym_lock(&lock);
+    *out = totals;
+    pym_unlock(&lock);
+}
+
+/* ---- fork ---- */
+
+/*
+ * The memory of a thread that is gone is still there, so its bins can be read.
+ * Whole orphans go to the front of the list, so that they are adopted first and
+ * most children never have to recover a heap.
+ */
+static void orphan_after_fork(struct pym_heap *heap)
+{
+    if (heap->bins != heap->saved) {
+        memcpy(heap->saved, heap->bins, sizeof(heap->saved));
+        heap->bins = heap->saved;
+    }
+    push_orphan(heap, PYM_HEAP_BROKEN);
+}
+
+void pym_heaps_after_fork(void)
+{
+    bool emergency_held = pym_lock_reset(&emergency_lock);
+    bool held = pym_lock_reset(&lock);
+    orphans = NULL;
+    totals.heaps = totals.orphans = 0;
+    for (struct pym_heap *heap = all_heaps; heap != NULL; heap = heap->next) {
+        totals.heaps++;
+        if (heap == &emergency) {
+            if (emergency_held) {
+                set_state(heap, PYM_HEAP_BROKEN);
+            }
+        } else if (heap != pym_thread.heap &&
+                   (held || state_of(heap) != PYM_HEAP_ORPHAN)) {
+            orphan_after_fork(heap);
+        }
+    }
+    for (struct pym_heap *heap = all_heaps; heap != NULL; heap = heap->next) {
+        if (heap != pym_thread.heap && heap != &emergency &&
+            state_of(heap) == PYM_HEAP_ORPHAN) {
+            push_orphan(heap, PYM_HEAP_ORPHAN);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+#include "lifecycle.h"
+
+#include "arena.h"
+#include "options.h"
+#include "stats.h"
+#include "sysalloc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <unistd.h>
+
+/* How often POSIX runs thread-specific destructors that set their value anew.
+ * Ours does so until the last time, so that other destructors, which may
+ * allocate and free, come first. */
+#ifdef PTHREAD_DESTRUCTOR_ITERATIONS
+enum { ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS };
+#else
+enum { ROUNDS = 4 };
+#endif
+
+/* Out of the way of descriptors that programs expect to get. */
+enum { REPORT_DESCRIPTOR_LEAST = 100 };
+
+static pthread_key_t key;
+static bool key_made;
+static _Atomic bool key_wanted;
+
+static void thread_ends(void *heap)
+{
+    if (++pym_thread.rounds < ROUNDS && pthread_setspecific(key, heap) == 0) {
+        return;
+    }
+    pym_thread.ended = true;
+    pym_heaps_detach();
+}
+
+struct pym_heap *pym_lifecycle_heap(void)
+{
+    if (pym_thread.ended) {
+        return NULL;
+    }
+    pym_options_init();
+    if (!atomic_exchange_explicit(&key_wanted, true, memory_order_relaxed)) {
+        key_made = pthread_key_create(&key, thread_ends) == 0;
+    }
+    struct pym_heap *heap = pym_heaps_attach();
+    if (heap != NULL && key_made) {
+        (void)pthread_setspecific(key, heap);
+    }
+    return heap;
+}
+
+/* Programs close standard error before the report is due: it goes to a copy. */
+static int report_to = STDERR_FILENO;
+
+static void prepare_report(void)
+{
+    int saved = errno;
+    int copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, REPORT_DESCRIPTOR_LEAST);
+    report_to = copy >= 0 ? copy : STDERR_FILENO;
+    errno = saved;
+}
+
+static void child_of_fork(void)
+{
+    pym_arena_after_fork();
+    pym_heaps_after_fork();
+}
+
+static __attribute__((constructor(101))) void start(void)
+{
+    pym_options_init();
+    if (PYM_OPTION(stats) != 0) {
+        prepare_report();
+    }
+    pym_sysalloc_init();
+    pym_syscache_probe();
+    if (pym_thread.heap == NULL) {
+        (void)pym_lifecycle_heap();
+    }
+    (void)pthread_atfork(NULL, NULL, child_of_fork);
+}
+
+static __attribute__((destructor(101))) void finish(void)
+{
+    if (PYM_OPTION(stats) != 0) {
+        pym_stats_report(report_to);
+    }
+}

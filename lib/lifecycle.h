@@ -1,0 +1,17 @@
+/*
+ * The start of the library, the ends of threads, and fork.
+ *
+ * The library starts when the loader runs its constructor, or at the first
+ * call, whichever comes first; both are before the program has threads of its
+ * own.
+ */
+#ifndef PYM_LIFECYCLE_H
+#define PYM_LIFECYCLE_H
+
+#include "heaps.h"
+
+/* The heap of a thread that has none yet: made, adopted, and handed on when the
+ * thread ends.  NULL if the thread has ended already, or there is no memory. */
+struct pym_heap *pym_lifecycle_heap(void);
+
+#endif

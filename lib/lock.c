@@ -1,0 +1,84 @@
+#include "lock.h"
+
+#include "check.h"
+#include "os.h"
+
+enum { FREE, HELD, HELD_SLEEPERS };
+enum { SPINS = 64 };
+
+#if PYM_ASSERT_LEVEL > 0
+static __thread uint32_t held_ranks __attribute__((tls_model("initial-exec")));
+#endif
+
+static void note_held(const struct pym_lock *lock)
+{
+#if PYM_ASSERT_LEVEL > 0
+    PYM_ASSERT((held_ranks >> lock->rank) == 0);
+    held_ranks |= 1u << lock->rank;
+#else
+    (void)lock;
+#endif
+}
+
+static void note_free(const struct pym_lock *lock)
+{
+#if PYM_ASSERT_LEVEL > 0
+    PYM_ASSERT((held_ranks >> lock->rank) == 1);
+    held_ranks &= ~(1u << lock->rank);
+#else
+    (void)lock;
+#endif
+}
+
+static bool take_free(struct pym_lock *lock)
+{
+    uint32_t expected = FREE;
+    return atomic_compare_exchange_strong_explicit(
+        &lock->word, &expected, HELD, memory_order_acquire, memory_order_relaxed);
+}
+
+static PYM_COLD void lock_contended(struct pym_lock *lock)
+{
+    for (int i = 0; i < SPINS; i++) {
+        pym_cpu_relax();
+        if (atomic_load_explicit(&lock->word, memory_order_relaxed) == FREE &&
+            take_free(lock)) {
+            return;
+        }
+    }
+    while (atomic_exchange_explicit(&lock->word, HELD_SLEEPERS, memory_order_acquire) !=
+           FREE) {
+        pym_os_futex_wait(&lock->word, HELD_SLEEPERS);
+    }
+}
+
+void pym_lock(struct pym_lock *lock)
+{
+    if (PYM_UNLIKELY(!take_free(lock))) {
+        lock_contended(lock);
+    }
+    note_held(lock);
+}
+
+bool pym_lock_try(struct pym_lock *lock)
+{
+    if (!take_free(lock)) {
+        return false;
+    }
+    note_held(lock);
+    return true;
+}
+
+void pym_unlock(struct pym_lock *lock)
+{
+    note_free(lock);
+    if (atomic_exchange_explicit(&lock->word, FREE, memory_order_release) ==
+        HELD_SLEEPERS) {
+        pym_os_futex_wake(&lock->word);
+    }
+}
+
+bool pym_lock_reset(struct pym_lock *lock)
+{
+    return atomic_exchange_explicit(&lock->word, FREE, memory_order_acquire) != FREE;
+}

@@ -1,0 +1,192 @@
+#include "options.h"
+
+#include "check.h"
+#include "print.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct option {
+    const char *name;
+    const char *meaning;
+    _Atomic size_t *value;
+    size_t initial, least, most;
+    enum pym_option_kind kind;
+    bool settable;
+};
+
+struct pym_options pym_options = {
+#define INITIAL(name, kind, initial, least, most, settable, meaning) .name = (initial),
+    PYM_OPTION_LIST(INITIAL)
+#undef INITIAL
+};
+
+static const struct option options[] = {
+#define ROW(name, kind, initial, least, most, settable, meaning)                       \
+    {#name, meaning, &pym_options.name, initial, least, most, kind, settable},
+    PYM_OPTION_LIST(ROW)
+#undef ROW
+};
+
+enum { OPTIONS = sizeof(options) / sizeof(options[0]), ITEM_MAX = 128 };
+
+#define HOW_TO_LEARN_MORE "PYMALLOC=help lists the options"
+
+static const struct option *find(const char *name, size_t length)
+{
+    for (size_t i = 0; i < OPTIONS; i++) {
+        if (strlen(options[i].name) == length &&
+            memcmp(options[i].name, name, length) == 0) {
+            return &options[i];
+        }
+    }
+    return NULL;
+}
+
+/* The power of two that a size's suffix stands for; -1 if it is none. */
+static int suffix_shift(const char *suffix)
+{
+    if (suffix[0] == '\0') {
+        return 0;
+    }
+    if (suffix[1] != '\0') {
+        return -1;
+    }
+    switch (suffix[0]) {
+    case 'k':
+    case 'K':
+        return 10;
+    case 'm':
+    case 'M':
+        return 20;
+    case 'g':
+    case 'G':
+        return 30;
+    default:
+        return -1;
+    }
+}
+
+/* Reads decimal digits and, for sizes, a suffix.  Returns false for anything
+ * else and for what does not fit the option's range. */
+static bool read_value(const struct option *option, const char *text, size_t *value)
+{
+    size_t number = 0;
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        if (__builtin_mul_overflow(number, (size_t)10, &number) ||
+            __builtin_add_overflow(number, (size_t)(*at - '0'), &number)) {
+            return false;
+        }
+    }
+    int shift = option->kind == PYM_OPTION_BYTES ? suffix_shift(at)
+                : *at == '\0'                    ? 0
+                                                 : -1;
+    if (at == text || shift < 0 || number > (SIZE_MAX >> shift)) {
+        return false;
+    }
+    number <<= shift;
+    if (number < option->least || number > option->most) {
+        return false;
+    }
+    *value = number;
+    return true;
+}
+
+/* One item of the environment's list; a flag may stand without a value. */
+static void parse_item(char *item)
+{
+    char *colon = strchr(item, ':');
+    size_t length = colon != NULL ? (size_t)(colon - item) : strlen(item);
+    const struct option *option = find(item, length);
+    size_t value = 1;
+    if (option == NULL) {
+        pym_check_warn("unknown option (" HOW_TO_LEARN_MORE ")", item);
+    } else if (colon != NULL ? !read_value(option, colon + 1, &value)
+                             : option->kind != PYM_OPTION_FLAG) {
+        pym_check_warn("bad value, the default stays (" HOW_TO_LEARN_MORE ")", item);
+    } else {
+        atomic_store_explicit(option->value, value, memory_order_relaxed);
+    }
+}
+
+void pym_options_parse(const char *text)
+{
+    char item[ITEM_MAX];
+    while (*text != '\0') {
+        size_t length = strcspn(text, ",");
+        size_t kept = length < ITEM_MAX ? length : ITEM_MAX - 1;
+        memcpy(item, text, kept);
+        item[kept] = '\0';
+        if (length != 0) {
+            parse_item(item);
+        }
+        text += length + (text[length] == ',');
+    }
+}
+
+void pym_options_init(void)
+{
+    static _Atomic bool done;
+    /* The loader may allocate before libc knows its environment. */
+    if (environ == NULL ||
+        atomic_exchange_explicit(&done, true, memory_order_relaxed)) {
+        return;
+    }
+    const char *text = secure_getenv("PYMALLOC");
+    if (text != NULL) {
+        pym_options_parse(text);
+    }
+    if (PYM_OPTION(help) != 0) {
+        pym_options_list(STDERR_FILENO);
+    }
+}
+
+int pym_options_get(const char *name, char *value, size_t size)
+{
+    const struct option *option = find(name, strlen(name));
+    if (option == NULL) {
+        return ENOENT;
+    }
+    char text[32];
+    size_t length =
+        pym_print_text(text, sizeof(text), "%zu",
+                       atomic_load_explicit(option->value, memory_order_relaxed));
+    if (length >= size) {
+        return ERANGE;
+    }
+    memcpy(value, text, length + 1);
+    return 0;
+}
+
+int pym_options_set(const char *name, const char *value)
+{
+    const struct option *option = find(name, strlen(name));
+    size_t number;
+    if (option == NULL) {
+        return ENOENT;
+    }
+    if (!read_value(option, value, &number)) {
+        return EINVAL;
+    }
+    if (!option->settable) {
+        return EPERM;
+    }
+    atomic_store_explicit(option->value, number, memory_order_relaxed);
+    return 0;
+}
+
+void pym_options_list(int fd)
+{
+    pym_print(fd, "libpymalloc: PYMALLOC=name:value,name:value sets options "
+                  "(sizes may end in k, m or g)\n");
+    for (size_t i = 0; i < OPTIONS; i++) {
+        const struct option *option = &options[i];
+        pym_print(fd, "  %s:%zu  %s (default %zu, %zu to %zu%s)\n", option->name,
+                  atomic_load_explicit(option->value, memory_order_relaxed),
+                  option->meaning, option->initial, option->least, option->most,
+                  option->settable ? "" : ", only at the start");
+    }
+}

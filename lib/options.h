@@ -1,0 +1,57 @@
+/*
+ * Options: one list makes the values, their defaults, the parser, what
+ * PYMALLOC=help prints, and the manual.
+ *
+ * PYMALLOC=name:value,name:value in the environment is read once, at the
+ * start, and not at all in a program that runs with more rights than its user.
+ * Thread-safe: a value is one word, read and written without order.
+ */
+#ifndef PYM_OPTIONS_H
+#define PYM_OPTIONS_H
+
+#include "atomic.h"
+
+/* X(name, kind, default, least, most, settable at run time, meaning) */
+#define PYM_OPTION_LIST(X)                                                             \
+    X(help, PYM_OPTION_FLAG, 0, 0, 1, false, "list the options at the start")          \
+    X(stats, PYM_OPTION_FLAG, 0, 0, 1, true, "print a report at exit")                 \
+    X(cache, PYM_OPTION_BYTES, 1 << 20, 0, 1 << 30, true,                              \
+      "bytes of freed system blocks that a thread keeps at most; 0: none")             \
+    X(decay, PYM_OPTION_NUMBER, 250, 0, 3600000, true,                                 \
+      "milliseconds that free pools wait before their memory goes back")               \
+    X(remote, PYM_OPTION_BYTES, 32768, 0, 1 << 20, true,                               \
+      "bytes of other threads' blocks that a thread collects before it sends them "    \
+      "back")                                                                          \
+    X(deepbind, PYM_OPTION_FLAG, 0, 0, 1, true,                                        \
+      "let dlopen honour RTLD_DEEPBIND, which hides this library's free")              \
+    X(reserve, PYM_OPTION_BYTES, (size_t)256 << 30, 0, (size_t)256 << 30, false,       \
+      "bytes of address range for small blocks; 0: the system allocator serves them")
+
+enum pym_option_kind { PYM_OPTION_FLAG, PYM_OPTION_NUMBER, PYM_OPTION_BYTES };
+
+struct pym_options {
+#define PYM_OPTION_FIELD(name, kind, initial, least, most, settable, meaning)          \
+    _Atomic size_t name;
+    PYM_OPTION_LIST(PYM_OPTION_FIELD)
+#undef PYM_OPTION_FIELD
+};
+
+extern struct pym_options pym_options;
+
+#define PYM_OPTION(name) atomic_load_explicit(&pym_options.name, memory_order_relaxed)
+
+/* Reads the environment, if that has not been done and can be done yet.
+ * Called before other threads exist, or repeated without effect. */
+void pym_options_init(void);
+
+/* The same for a given text; what it does not understand is warned about. */
+void pym_options_parse(const char *text);
+
+/* See pymalloc_option_get and pymalloc_option_set. */
+int pym_options_get(const char *name, char *value, size_t size);
+int pym_options_set(const char *name, const char *value);
+
+/* Writes the list of options with their values and meanings. */
+void pym_options_list(int fd);
+
+#endif

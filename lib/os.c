@@ -1,0 +1,154 @@
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static long raw_call6(long number, long a, long b, long c, long d, long e, long f)
+{
+    int saved = errno;
+    long result = syscall(number, a, b, c, d, e, f);
+    if (result == -1) {
+        result = -(long)errno;
+    }
+    errno = saved;
+    return result;
+}
+
+static long raw_call3(long number, long a, long b, long c)
+{
+    return raw_call6(number, a, b, c, 0, 0, 0);
+}
+
+size_t pym_os_page_size(void)
+{
+    static size_t page;
+    size_t known = __atomic_load_n(&page, __ATOMIC_RELAXED);
+    if (known == 0) {
+        int saved = errno;
+        known = (size_t)sysconf(_SC_PAGESIZE);
+        errno = saved;
+        __atomic_store_n(&page, known, __ATOMIC_RELAXED);
+    }
+    return known;
+}
+
+static void *map_pages(size_t size, int protection, int flags)
+{
+    long result = raw_call6(SYS_mmap, 0, (long)size, protection,
+                            MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    return result < 0 && result > -4096 ? NULL : (void *)result;
+}
+
+void *pym_os_reserve(size_t size, size_t alignment)
+{
+    size_t span = size + alignment;
+    if (span < size) {
+        return NULL;
+    }
+    char *start = map_pages(span, PROT_NONE, MAP_NORESERVE);
+    if (start == NULL) {
+        return NULL;
+    }
+    char *aligned = (char *)pym_round_up((uintptr_t)start, alignment);
+    size_t before = (size_t)(aligned - start);
+    if (before != 0) {
+        pym_os_unmap(start, before);
+    }
+    if (before != alignment) {
+        pym_os_unmap(aligned + size, alignment - before);
+    }
+    return aligned;
+}
+
+int pym_os_commit(void *start, size_t size)
+{
+    return (int)-raw_call3(SYS_mprotect, (long)start, (long)size,
+                           PROT_READ | PROT_WRITE);
+}
+
+int pym_os_purge(void *start, size_t size)
+{
+    return (int)-raw_call3(SYS_madvise, (long)start, (long)size, MADV_DONTNEED);
+}
+
+void *pym_os_map(size_t size)
+{
+    return map_pages(size, PROT_READ | PROT_WRITE, 0);
+}
+
+void pym_os_unmap(void *start, size_t size)
+{
+    (void)raw_call3(SYS_munmap, (long)start, (long)size, 0);
+}
+
+uint64_t pym_os_now_ms(void)
+{
+    struct timespec now = {0, 0};
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t pym_os_resident(void)
+{
+    char text[128];
+    long fd = raw_call6(SYS_openat, AT_FDCWD, (long)"/proc/self/statm",
+                        O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    if (fd < 0) {
+        return 0;
+    }
+    long length = raw_call3(SYS_read, fd, (long)text, sizeof(text) - 1);
+    (void)raw_call3(SYS_close, fd, 0, 0);
+    /* The second number is the resident set, in pages. */
+    long i = 0;
+    while (i < length && text[i] != ' ') {
+        i++;
+    }
+    uint64_t pages = 0;
+    for (i++; i < length && text[i] >= '0' && text[i] <= '9'; i++) {
+        pages = pages * 10 + (uint64_t)(text[i] - '0');
+    }
+    return pages * pym_os_page_size();
+}
+
+size_t pym_os_address_limit(void)
+{
+    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+    (void)raw_call6(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit, 0, 0);
+    return limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : (size_t)limit.rlim_cur;
+}
+
+void pym_os_write(int fd, const char *buf, size_t size)
+{
+    while (size > 0) {
+        long written = raw_call3(SYS_write, fd, (long)buf, (long)size);
+        if (written == -EINTR) {
+            continue;
+        }
+        if (written <= 0) {
+            return;
+        }
+        buf += written;
+        size -= (size_t)written;
+    }
+}
+
+int pym_os_thread_id(void)
+{
+    return (int)raw_call3(SYS_gettid, 0, 0, 0);
+}
+
+void pym_os_futex_wait(void *word, uint32_t expected)
+{
+    (void)raw_call6(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, expected, 0, 0, 0);
+}
+
+void pym_os_futex_wake(void *word)
+{
+    (void)raw_call3(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, 1);
+}

@@ -1,0 +1,53 @@
+/*
+ * The boundary with the operating system.
+ *
+ * Mechanism only: no function here retries, decides or remembers anything but
+ * constants of the machine.  Functions that can fail return 0 or an errno
+ * value, or NULL; none changes errno, none allocates, all are thread-safe.
+ * Memory calls go straight to the kernel, so that a program's own mmap wrapper
+ * never runs inside malloc.
+ */
+#ifndef PYM_OS_H
+#define PYM_OS_H
+
+#include "base.h"
+
+#include <sys/types.h>
+
+/* The page size in bytes, a power of two, found at run time. */
+size_t pym_os_page_size(void);
+
+/* Reserves size bytes of addresses, aligned, without memory behind them. */
+void *pym_os_reserve(size_t size, size_t alignment);
+
+/* Makes reserved, page-aligned memory usable; it reads as zero at first. */
+int pym_os_commit(void *start, size_t size);
+
+/* Gives the memory behind a committed range back; it then reads as zero. */
+int pym_os_purge(void *start, size_t size);
+
+/* Maps and unmaps readable, writable, zeroed pages. */
+void *pym_os_map(size_t size);
+void pym_os_unmap(void *start, size_t size);
+
+/* Milliseconds of a monotonic clock of a few milliseconds' grain; cheap. */
+uint64_t pym_os_now_ms(void);
+
+/* Resident bytes of the process; 0 if the system does not tell. */
+uint64_t pym_os_resident(void);
+
+/* The soft limit on the address space in bytes; SIZE_MAX if there is none. */
+size_t pym_os_address_limit(void);
+
+/* Writes all of buf, as far as the descriptor takes it.  No cancellation
+ * point. */
+void pym_os_write(int fd, const char *buf, size_t size);
+
+/* The kernel's id of the calling thread. */
+int pym_os_thread_id(void);
+
+/* Sleeps while *word == expected; wakes one sleeper. */
+void pym_os_futex_wait(void *word, uint32_t expected);
+void pym_os_futex_wake(void *word);
+
+#endif

@@ -1,0 +1,116 @@
+#include "region.h"
+
+#include "arena.h"
+#include "check.h"
+#include "os.h"
+
+/* Ranges are aligned so that arenas can share 2 MiB pages. */
+#define REGION_ALIGNMENT ((size_t)2 << 20)
+#define REGION_LEAST ((size_t)4 << 20)
+/* The part of a limited address space that the range may take, as a shift. */
+enum { LIMITED_SHARE_SHIFT = 2 };
+/* Memory is made usable ahead of need, so that a growing heap costs few calls:
+ * an eighth of what there is, within these bounds. */
+enum { AHEAD_SHIFT = 3, AHEAD_LEAST = 4, AHEAD_MOST = 256 };
+
+struct pym_region pym_region;
+
+static uintptr_t arena_start(size_t arena)
+{
+    return pym_region.base + (arena << PYM_ARENA_SHIFT);
+}
+
+/* How many bytes of a table are needed for so many entries, in whole pages. */
+static size_t table_bytes(size_t entries, size_t entry_size)
+{
+    return pym_round_up(entries * entry_size, pym_os_page_size());
+}
+
+static void lay_out(uintptr_t base, size_t reserved)
+{
+    size_t arenas = reserved >> PYM_ARENA_SHIFT;
+    size_t pool_table = pym_round_up(
+        (reserved >> PYM_POOL_SHIFT) * sizeof(struct pym_pool), (size_t)1 << 16);
+    size_t arena_table =
+        pym_round_up(arenas * sizeof(struct pym_arena), PYM_ARENA_SIZE);
+    size_t tables = pym_round_up(pool_table + arena_table, PYM_ARENA_SIZE);
+    pym_region.base = base;
+    pym_region.reserved = reserved;
+    pym_region.arenas = (struct pym_arena *)(base + pool_table);
+    pym_region.first_arena = tables >> PYM_ARENA_SHIFT;
+    pym_region.end_arena = pym_region.first_arena;
+    pym_region.committed_arena = pym_region.first_arena;
+}
+
+void pym_region_init(size_t most)
+{
+    size_t allowed = pym_os_address_limit();
+    if (allowed != SIZE_MAX && most > allowed >> LIMITED_SHARE_SHIFT) {
+        most = allowed >> LIMITED_SHARE_SHIFT;
+    }
+    size_t size = (size_t)1 << 62;
+    while (size > most) {
+        size >>= 1;
+    }
+    for (; size >= REGION_LEAST; size >>= 1) {
+        void *range = pym_os_reserve(size, REGION_ALIGNMENT);
+        if (range != NULL) {
+            lay_out((uintptr_t)range, size);
+            return;
+        }
+    }
+}
+
+/* Makes the part of a table usable that entries from..to lie in. */
+static int commit_entries(void *table, size_t entry_size, size_t from, size_t to)
+{
+    size_t page = pym_os_page_size();
+    size_t start = from * entry_size & ~(page - 1);
+    return pym_os_commit((char *)table + start, table_bytes(to, entry_size) - start);
+}
+
+static int commit_arenas(size_t count)
+{
+    size_t from = pym_region.committed_arena;
+    size_t to = from + count;
+    int error = commit_entries((void *)pym_region.base, sizeof(struct pym_pool),
+                               from * PYM_ARENA_POOLS, to * PYM_ARENA_POOLS);
+    if (error == 0) {
+        error = commit_entries(pym_region.arenas, sizeof(struct pym_arena), from, to);
+    }
+    if (error == 0) {
+        error = pym_os_commit((void *)arena_start(from), count << PYM_ARENA_SHIFT);
+    }
+    if (error == 0) {
+        pym_region.committed_arena = to;
+    }
+    return error;
+}
+
+/* Makes more memory usable: ahead of need, or as much as is needed now. */
+static bool commit_more(void)
+{
+    size_t left = (pym_region.reserved >> PYM_ARENA_SHIFT) - pym_region.committed_arena;
+    size_t ahead = (pym_region.end_arena - pym_region.first_arena) >> AHEAD_SHIFT;
+    ahead = ahead < AHEAD_LEAST ? AHEAD_LEAST : ahead > AHEAD_MOST ? AHEAD_MOST : ahead;
+    ahead = ahead < left ? ahead : left;
+    return left > 0 && (commit_arenas(ahead) == 0 || commit_arenas(1) == 0);
+}
+
+size_t pym_region_extend(void)
+{
+    if (pym_region.reserved == 0) {
+        return 0;
+    }
+    if (pym_region.end_arena == pym_region.committed_arena && !commit_more()) {
+        return 0;
+    }
+    return pym_region.end_arena++;
+}
+
+void pym_region_publish(void)
+{
+    PYM_ASSERT(pym_region.end_arena <= pym_region.committed_arena);
+    atomic_store_explicit(&pym_region.limit, pym_region.end_arena << PYM_ARENA_SHIFT,
+                          memory_order_release);
+}

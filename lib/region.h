@@ -1,0 +1,144 @@
+/*
+ * The reserved address range and its side tables.
+ *
+ *     base                                                        base + limit
+ *     +----------------------+---------------+---------+---------+---- - - -
+ *     | pool records, 64 B   | arena records | arena   | arena   | reserved
+ *     | one for each 16 KiB  | 64 B each     |         |         | only
+ *     +----------------------+---------------+---------+---------+---- - - -
+ *
+ * Whether an address is ours, and the record of its pool, follow from the
+ * address alone.  Nothing lies in front of a block or in an arena but blocks.
+ *
+ * base and limit say "nothing is ours" until the first arena exists; base is
+ * set once, limit only grows.  A thread that was handed a block sees a limit
+ * beyond it, since limit grew before the block existed.
+ */
+#ifndef PYM_REGION_H
+#define PYM_REGION_H
+
+#include "atomic.h"
+
+struct pym_heap;
+
+/*
+ * The life of a pool.  FREE pools belong to the arena layer, all others to the
+ * heap in owner, for as long as one of their blocks is in use.  Only a thread
+ * that has the heap touches the record; other threads read owner and cls of a
+ * pool in which they hold a block, and these do not change as long as they do.
+ *
+ *   FREE ---> ACTIVE       its blocks are in the heap's bin, and go back there
+ *   ACTIVE -> FULL         the bin ran empty: all blocks are in use
+ *   FULL ---> AVAILABLE    a quarter is free again: in the heap's list
+ *   AVAILABLE -> ACTIVE    taken from that list
+ *   AVAILABLE -> SPARE     all blocks are free: kept by the heap for any class
+ *   SPARE --> ACTIVE, FREE
+ */
+enum pym_pool_state {
+    PYM_POOL_FREE,
+    PYM_POOL_ACTIVE,
+    PYM_POOL_FULL,
+    PYM_POOL_AVAILABLE,
+    PYM_POOL_SPARE,
+};
+
+struct pym_pool {
+    /* The heap that may touch this record; PYM_NOBODY in FREE. */
+    struct pym_heap *owner;
+    /* Where the owner's frees go: the bin in ACTIVE, else &local.  Set in all
+     * states but FREE. */
+    void **free_to;
+    /* Free blocks, linked through their first words.  NULL in ACTIVE. */
+    void *local;
+    /* The owner's frees until something is to be done.  ACTIVE: a visit to the
+     * clock.  FULL: blocks until AVAILABLE.  AVAILABLE: blocks in use.  Means
+     * nothing in FREE and SPARE. */
+    uint32_t countdown;
+    /* Blocks that have been cut off the pool's memory so far. */
+    uint16_t carved;
+    uint8_t cls;
+    uint8_t state;
+    /* Neighbours in the heap's list; only in AVAILABLE and SPARE. */
+    struct pym_pool *next;
+    struct pym_pool *prev;
+} PYM_ALIGNED(PYM_CACHE_LINE);
+
+#define PYM_POOL_RECORD_SHIFT 6
+_Static_assert(sizeof(struct pym_pool) == 1 << PYM_POOL_RECORD_SHIFT,
+               "pool records are found by shifting");
+
+/* The owner of a free pool: not NULL, which a thread without a heap has. */
+#define PYM_NOBODY ((struct pym_heap *)1)
+
+struct pym_arena;
+
+struct pym_region {
+    uintptr_t base;
+    _Atomic size_t limit; /* bytes from base to the end of the last arena */
+    /* Not read on fast paths. */
+    size_t reserved;
+    struct pym_arena *arenas; /* record of the arena at base + 0, and so on */
+    size_t first_arena;       /* the first that is not covered by the tables */
+    size_t end_arena;         /* one more than the last made */
+    size_t committed_arena;   /* memory is usable up to here */
+} PYM_ALIGNED(PYM_CACHE_LINE);
+
+extern struct pym_region pym_region;
+
+PYM_INLINE size_t pym_region_limit(void)
+{
+    return atomic_load_explicit(&pym_region.limit, memory_order_relaxed);
+}
+
+/* Distance from base; at least the limit for all that is not ours. */
+PYM_INLINE size_t pym_region_offset(const void *address)
+{
+    return (uintptr_t)address - pym_region.base;
+}
+
+PYM_INLINE bool pym_region_owns(const void *address)
+{
+    return pym_region_offset(address) < pym_region_limit();
+}
+
+/* The record of the pool at an offset below the limit. */
+PYM_INLINE struct pym_pool *pym_region_pool_at(size_t offset)
+{
+    uintptr_t record = (offset >> (PYM_POOL_SHIFT - PYM_POOL_RECORD_SHIFT)) &
+                       ~(((uintptr_t)1 << PYM_POOL_RECORD_SHIFT) - 1);
+    return (struct pym_pool *)(pym_region.base + record);
+}
+
+PYM_INLINE struct pym_pool *pym_region_pool_of(const void *address)
+{
+    return pym_region_pool_at(pym_region_offset(address));
+}
+
+PYM_INLINE size_t pym_region_pool_index(const struct pym_pool *pool)
+{
+    return ((uintptr_t)pool - pym_region.base) >> PYM_POOL_RECORD_SHIFT;
+}
+
+/* The first byte of a pool's memory. */
+PYM_INLINE char *pym_region_pool_start(const struct pym_pool *pool)
+{
+    return (char *)(pym_region.base + (pym_region_pool_index(pool) << PYM_POOL_SHIFT));
+}
+
+/*
+ * Reserves the range: at most most bytes, halved until the system grants it,
+ * and no more than a fraction of a limited address space.  Leaves the region
+ * empty if nothing can be had.  Called once, under the arena lock.
+ */
+void pym_region_init(size_t most);
+
+/*
+ * Makes one more arena and returns its index: its memory and its records are
+ * usable and zero.  0 if the range is used up or the system has no memory.
+ * Called under the arena lock; the caller fills the records, then calls
+ * pym_region_publish.
+ */
+size_t pym_region_extend(void);
+void pym_region_publish(void);
+
+#endif

@@ -1,0 +1,75 @@
+/*
+ * Size classes: of small blocks, and of the cache of system blocks.
+ *
+ * Pure functions of numbers.  A small class holds blocks of a multiple of
+ * PYM_GRAIN bytes, one class a multiple.  The cache's classes lie eight to a
+ * doubling, all multiples of 64 bytes, so that a table with a byte for every
+ * 64 bytes finds them with one load.
+ */
+#ifndef PYM_SIZECLASS_H
+#define PYM_SIZECLASS_H
+
+#include "base.h"
+
+/* The class of a request of 1 to PYM_SMALL_MAX bytes. */
+PYM_INLINE unsigned pym_class_of(size_t size)
+{
+    return (unsigned)((size - 1) >> PYM_GRAIN_SHIFT);
+}
+
+PYM_INLINE size_t pym_class_size(unsigned cls)
+{
+    return ((size_t)cls + 1) << PYM_GRAIN_SHIFT;
+}
+
+/* Blocks that a whole pool of the class holds. */
+PYM_INLINE unsigned pym_class_capacity(unsigned cls)
+{
+    return (unsigned)(PYM_POOL_SIZE / pym_class_size(cls));
+}
+
+/* The free blocks at which a full pool is used again: a quarter. */
+PYM_INLINE unsigned pym_class_wake(unsigned cls)
+{
+    return pym_class_capacity(cls) / 4;
+}
+
+/* The index of the block of a pool that an offset into the pool lies in. */
+PYM_INLINE unsigned pym_class_block_index(unsigned cls, size_t offset)
+{
+    return (unsigned)(offset / pym_class_size(cls));
+}
+
+#define PYM_CACHED_STEP_SHIFT 6
+#define PYM_CACHED_MAX ((size_t)32768)
+#define PYM_CACHED_CLASSES 48
+
+/* For every 64 bytes up to PYM_CACHED_MAX: the class of a request that ends
+ * there.  The last entry bounds lookups of usable sizes. */
+extern const uint8_t
+    pym_cached_class_table[(PYM_CACHED_MAX >> PYM_CACHED_STEP_SHIFT) + 1];
+
+/* The smallest class that fits a request of PYM_SMALL_MAX + 1 to
+ * PYM_CACHED_MAX bytes. */
+PYM_INLINE unsigned pym_cached_class_for(size_t size)
+{
+    return pym_cached_class_table[(size - 1) >> PYM_CACHED_STEP_SHIFT];
+}
+
+/* One more than the largest class that a block of so many usable bytes can
+ * serve; 0 if there is none, also for sizes that are not worth caching. */
+PYM_INLINE unsigned pym_cached_class_within(size_t usable)
+{
+    size_t index = usable >> PYM_CACHED_STEP_SHIFT;
+    return index <= (PYM_CACHED_MAX >> PYM_CACHED_STEP_SHIFT)
+               ? pym_cached_class_table[index]
+               : 0;
+}
+
+/* The bytes of a class of the cache: what a miss asks of the system. */
+PYM_INLINE size_t pym_cached_class_size(unsigned cls)
+{
+    return (size_t)(9 + cls % 8) << (cls / 8 + PYM_CACHED_STEP_SHIFT);
+}
+
+#endif

@@ -1,0 +1,93 @@
+#include "stats.h"
+
+#include "arena.h"
+#include "heaps.h"
+#include "inspect.h"
+#include "os.h"
+#include "print.h"
+
+#include <string.h>
+
+static PYM_RACY void add_heap(struct pym_heap *heap, bool idle, void *arg)
+{
+    (void)idle;
+    struct pymalloc_stats *out = arg;
+    for (unsigned cls = 0; cls < PYM_CLASSES; cls++) {
+        out->small_allocs += pym_heap_handed_out(heap, cls);
+    }
+    const struct pym_syscache *cache = &heap->cache;
+    out->remote_frees += heap->received;
+    out->large_allocs += cache->hits + cache->misses;
+    out->large_frees += cache->kept + cache->passed;
+    out->large_cache_hits += cache->hits;
+    out->large_cached += pym_syscache_count(cache);
+    out->large_cached_bytes += cache->bytes;
+}
+
+static void add_pools(struct pymalloc_stats *out)
+{
+    size_t end = pym_region_limit() >> PYM_POOL_SHIFT;
+    for (size_t i = pym_region.first_arena * PYM_ARENA_POOLS; i < end; i++) {
+        const struct pym_pool *pool = pym_region_pool_at(i << PYM_POOL_SHIFT);
+        struct pym_pool_bits live;
+        pym_heaps_hold();
+        unsigned count = pym_inspect_pool(pool, &live);
+        unsigned cls = pool->cls;
+        pym_heaps_release();
+        out->small_live += count;
+        out->small_live_bytes += count * pym_class_size(cls);
+        out->class_live[cls] += count;
+    }
+}
+
+void pym_stats_get(struct pymalloc_stats *out)
+{
+    memset(out, 0, sizeof(*out));
+    pym_inspect_settle();
+    pym_heaps_each(add_heap, out);
+    add_pools(out);
+    /* Two looks a moment apart: other threads must not make this negative. */
+    if (out->small_allocs >= out->small_live) {
+        out->small_frees = out->small_allocs - out->small_live;
+    }
+
+    struct pym_arena_totals arenas;
+    pym_arena_totals(&arenas);
+    out->small_held_bytes = arenas.pools << PYM_POOL_SHIFT;
+    out->reserved_bytes = arenas.reserved;
+    out->arenas = arenas.used;
+    out->arenas_peak = arenas.used_peak;
+    out->pools = arenas.pools;
+    out->pools_peak = arenas.pools_peak;
+    out->dirty_bytes = arenas.dirty << PYM_POOL_SHIFT;
+    out->purged_bytes = arenas.purged_bytes;
+
+    struct pym_heaps_totals heaps;
+    pym_heaps_totals(&heaps);
+    out->heaps = heaps.heaps;
+    out->heaps_orphaned = heaps.orphans;
+    out->resident_bytes = pym_os_resident();
+}
+
+void pym_stats_report(int fd)
+{
+    struct pymalloc_stats s;
+    pym_stats_get(&s);
+    pym_print(fd, "libpymalloc " VERSION ": report\n");
+    pym_print(
+        fd, "  small blocks  %lu served, %lu freed (%lu by other threads), %lu live\n",
+        s.small_allocs, s.small_frees, s.remote_frees, s.small_live);
+    pym_print(fd, "  small bytes   %h live in %h of pools\n", s.small_live_bytes,
+              s.small_held_bytes);
+    pym_print(
+        fd, "  large blocks  %lu served (%lu from the cache), %lu freed, %lu cached\n",
+        s.large_allocs, s.large_cache_hits, s.large_frees, s.large_cached);
+    pym_print(fd, "  arenas        %lu in use, %lu at peak, of 256 KiB; %h reserved\n",
+              s.arenas, s.arenas_peak, s.reserved_bytes);
+    pym_print(fd, "  pools         %lu in use, %lu at peak, of 16 KiB\n", s.pools,
+              s.pools_peak);
+    pym_print(fd, "  heaps         %lu made, %lu waiting for a thread\n", s.heaps,
+              s.heaps_orphaned);
+    pym_print(fd, "  memory        %h resident, %h free and kept, %h given back\n",
+              s.resident_bytes, s.dirty_bytes, s.purged_bytes);
+}

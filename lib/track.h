@@ -1,0 +1,79 @@
+/*
+ * What memory checkers are told about blocks.
+ *
+ * In a build with AddressSanitizer free blocks are poisoned, so that a use
+ * after free of a pool's block is found as one of the system's would be.  The
+ * allocator's own links lie in free blocks: it reads and writes them through
+ * pym_link_get and pym_link_set, which step around the poison.  In other
+ * builds all of this is nothing.
+ */
+#ifndef PYM_TRACK_H
+#define PYM_TRACK_H
+
+#include "base.h"
+
+#ifdef HAVE_VALGRIND_VALGRIND_H
+#include <valgrind/valgrind.h>
+#endif
+
+#if PYM_ASAN
+#include <sanitizer/asan_interface.h>
+#define PYM_LINK_ACCESS static __attribute__((noinline, unused, no_sanitize("address")))
+#else
+#define PYM_LINK_ACCESS PYM_INLINE
+#endif
+
+/* The word at the start of a free block. */
+PYM_LINK_ACCESS void *pym_link_get(void *block)
+{
+    return *(void **)block;
+}
+
+PYM_LINK_ACCESS void pym_link_set(void *block, void *next)
+{
+    *(void **)block = next;
+}
+
+/* The word after it: what a chain of remote frees says of itself. */
+PYM_LINK_ACCESS uint64_t pym_link_note(void *block)
+{
+    return ((uint64_t *)block)[1];
+}
+
+PYM_LINK_ACCESS void pym_link_set_note(void *block, uint64_t note)
+{
+    ((uint64_t *)block)[1] = note;
+}
+
+PYM_INLINE void *pym_track_allocated(void *block, size_t size)
+{
+#if PYM_ASAN
+    __asan_unpoison_memory_region(block, size);
+#else
+    (void)size;
+#endif
+    return block;
+}
+
+PYM_INLINE void pym_track_freed(void *block, size_t size)
+{
+#if PYM_ASAN
+    __asan_poison_memory_region(block, size);
+#else
+    (void)block;
+    (void)size;
+#endif
+}
+
+/* Whether the program runs under valgrind, which puts its own functions in the
+ * place of the system allocator's. */
+PYM_INLINE bool pym_track_valgrind(void)
+{
+#ifdef HAVE_VALGRIND_VALGRIND_H
+    return RUNNING_ON_VALGRIND != 0;
+#else
+    return false;
+#endif
+}
+
+#endif
