@@ -17,33 +17,31 @@ static PYM_NOINLINE void *out_of_memory(void)
 /* ---- small blocks ---- */
 
 /* What a thread without a heap gets, and a program without an address range. */
-static PYM_COLD void *small_elsewhere(size_t size)
+static PYM_COLD void *small_elsewhere(unsigned cls)
 {
     if (pym_thread.ended) {
-        void *block = pym_heaps_emergency_block(pym_class_of(size));
+        void *block = pym_heaps_emergency_block(cls);
         if (block != NULL) {
-            return pym_track_allocated(block, size);
+            return block;
         }
     }
-    return pym_sysalloc.malloc(size);
+    return pym_sysalloc.malloc(pym_class_size(cls));
 }
 
-PYM_NOINLINE void *pym_alloc_refill(size_t size)
+PYM_NOINLINE void *pym_alloc_refill(size_t wanted)
 {
+    unsigned cls = (unsigned)wanted;
     struct pym_heap *heap = pym_thread.heap;
     if (PYM_UNLIKELY(heap == NULL)) {
         heap = pym_lifecycle_heap();
         if (heap == NULL) {
-            return small_elsewhere(size);
+            return small_elsewhere(cls);
         }
         /* An adopted heap brings its bins. */
-        return pym_alloc_malloc(size);
+        return pym_alloc_malloc(pym_class_size(cls));
     }
-    void *block = pym_heap_refill(heap, pym_class_of(size));
-    if (PYM_UNLIKELY(block == NULL)) {
-        return small_elsewhere(size);
-    }
-    return pym_track_allocated(block, size);
+    void *block = pym_heap_refill(heap, cls);
+    return PYM_LIKELY(block != NULL) ? block : small_elsewhere(cls);
 }
 
 PYM_NOINLINE void pym_alloc_free_remote(void *block, struct pym_pool *pool)
@@ -109,8 +107,9 @@ static void *cached_block(size_t size)
     return pym_syscache_take(&heap->cache, size);
 }
 
-PYM_NOINLINE void *pym_alloc_large(size_t size)
+PYM_NOINLINE void *pym_alloc_large(size_t last)
 {
+    size_t size = last + 1;
     void *block = cached_block(size);
     return PYM_LIKELY(block != NULL) ? block : large_miss(size);
 }

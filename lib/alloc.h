@@ -11,9 +11,11 @@
 #include "heap.h"
 #include "track.h"
 
-/* Slow paths. */
-void *pym_alloc_refill(size_t size); /* 1 to PYM_SMALL_MAX, the bin is empty */
-void *pym_alloc_large(size_t size);  /* 0, or over PYM_SMALL_MAX */
+/* Slow paths.  They take what the fast path has at hand, so that it need not
+ * keep the size: a class whose bin is empty; and the size less one, which is
+ * SIZE_MAX for 0 and else at least PYM_SMALL_MAX. */
+void *pym_alloc_refill(size_t cls);
+void *pym_alloc_large(size_t last);
 void pym_alloc_free_remote(void *block, struct pym_pool *pool);
 void pym_alloc_free_foreign(void *block);
 
@@ -28,12 +30,13 @@ PYM_INLINE void *pym_alloc_malloc(size_t size)
 {
     size_t last = size - 1; /* wraps for 0, which is not small then */
     if (PYM_UNLIKELY(last >= PYM_SMALL_MAX)) {
-        return pym_alloc_large(size);
+        return pym_alloc_large(last);
     }
-    void **bin = &pym_thread.bin[last >> PYM_GRAIN_SHIFT];
+    size_t cls = last >> PYM_GRAIN_SHIFT;
+    void **bin = &pym_thread.bin[cls];
     void *block = *bin;
     if (PYM_UNLIKELY(block == NULL)) {
-        return pym_alloc_refill(size);
+        return pym_track_allocated(pym_alloc_refill(cls), size);
     }
     *bin = pym_link_get(block);
     return pym_track_allocated(block, size);

@@ -45,6 +45,9 @@
 #define PYM_COLD __attribute__((noinline, cold))
 #define PYM_NOINLINE __attribute__((noinline))
 #define PYM_EXPORT __attribute__((visibility("default")))
+/* For variables that are read on hot paths: the compiler is told at the
+ * declaration that they are in this library, and need no table to be found. */
+#define PYM_HIDDEN __attribute__((visibility("hidden")))
 #define PYM_ALIGNED(n) __attribute__((aligned(n)))
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -56,6 +59,17 @@
 #endif
 #ifndef PYM_ASAN
 #define PYM_ASAN 0
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+#define PYM_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PYM_TSAN 1
+#endif
+#endif
+#ifndef PYM_TSAN
+#define PYM_TSAN 0
 #endif
 
 /* For functions that look at other threads' structures without synchronisation

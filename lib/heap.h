@@ -69,7 +69,8 @@ struct pym_thread {
     uint8_t rounds; /* of thread-specific destructors seen so far */
 };
 
-extern __thread struct pym_thread pym_thread __attribute__((tls_model("initial-exec")));
+extern __thread struct pym_thread pym_thread PYM_HIDDEN
+    __attribute__((tls_model("initial-exec")));
 
 /*
  * A block of a class for a heap whose bin is empty: from its inbox, its active

@@ -36,7 +36,7 @@ struct pym_options {
 #undef PYM_OPTION_FIELD
 };
 
-extern struct pym_options pym_options;
+extern struct pym_options pym_options PYM_HIDDEN;
 
 #define PYM_OPTION(name) atomic_load_explicit(&pym_options.name, memory_order_relaxed)
 

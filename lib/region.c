@@ -14,10 +14,12 @@ enum { LIMITED_SHARE_SHIFT = 2 };
 enum { AHEAD_SHIFT = 3, AHEAD_LEAST = 4, AHEAD_MOST = 256 };
 
 struct pym_region pym_region;
+uintptr_t pym_region_base PYM_ALIGNED(PYM_CACHE_LINE);
+union pym_region_limit pym_region_end PYM_ALIGNED(PYM_CACHE_LINE);
 
 static uintptr_t arena_start(size_t arena)
 {
-    return pym_region.base + (arena << PYM_ARENA_SHIFT);
+    return pym_region_base + (arena << PYM_ARENA_SHIFT);
 }
 
 /* How many bytes of a table are needed for so many entries, in whole pages. */
@@ -34,7 +36,7 @@ static void lay_out(uintptr_t base, size_t reserved)
     size_t arena_table =
         pym_round_up(arenas * sizeof(struct pym_arena), PYM_ARENA_SIZE);
     size_t tables = pym_round_up(pool_table + arena_table, PYM_ARENA_SIZE);
-    pym_region.base = base;
+    pym_region_base = base;
     pym_region.reserved = reserved;
     pym_region.arenas = (struct pym_arena *)(base + pool_table);
     pym_region.first_arena = tables >> PYM_ARENA_SHIFT;
@@ -73,7 +75,7 @@ static int commit_arenas(size_t count)
 {
     size_t from = pym_region.committed_arena;
     size_t to = from + count;
-    int error = commit_entries((void *)pym_region.base, sizeof(struct pym_pool),
+    int error = commit_entries((void *)pym_region_base, sizeof(struct pym_pool),
                                from * PYM_ARENA_POOLS, to * PYM_ARENA_POOLS);
     if (error == 0) {
         error = commit_entries(pym_region.arenas, sizeof(struct pym_arena), from, to);
@@ -111,6 +113,7 @@ size_t pym_region_extend(void)
 void pym_region_publish(void)
 {
     PYM_ASSERT(pym_region.end_arena <= pym_region.committed_arena);
-    atomic_store_explicit(&pym_region.limit, pym_region.end_arena << PYM_ARENA_SHIFT,
+    atomic_store_explicit(&pym_region_end.atomic,
+                          pym_region.end_arena << PYM_ARENA_SHIFT,
                           memory_order_release);
 }

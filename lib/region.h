@@ -73,27 +73,38 @@ _Static_assert(sizeof(struct pym_pool) == 1 << PYM_POOL_RECORD_SHIFT,
 struct pym_arena;
 
 struct pym_region {
-    uintptr_t base;
-    _Atomic size_t limit; /* bytes from base to the end of the last arena */
-    /* Not read on fast paths. */
-    size_t reserved;
+    size_t reserved;          /* bytes of addresses; 0: there is no region */
     struct pym_arena *arenas; /* record of the arena at base + 0, and so on */
     size_t first_arena;       /* the first that is not covered by the tables */
     size_t end_arena;         /* one more than the last made */
     size_t committed_arena;   /* memory is usable up to here */
-} PYM_ALIGNED(PYM_CACHE_LINE);
+};
 
-extern struct pym_region pym_region;
+extern struct pym_region pym_region PYM_HIDDEN;
 
+/* What free reads: two variables, each alone on a cache line that is hardly
+ * ever written.  As members of one structure they would cost free an
+ * instruction more. */
+extern uintptr_t pym_region_base PYM_HIDDEN;
+extern union pym_region_limit {
+    _Atomic size_t atomic; /* bytes from base to the end of the last arena */
+    size_t plain;
+} pym_region_end PYM_HIDDEN;
+
+/* Compilers do not fold an atomic load into a comparison, which free would pay
+ * for; so only ThreadSanitizer is shown one. */
 PYM_INLINE size_t pym_region_limit(void)
 {
-    return atomic_load_explicit(&pym_region.limit, memory_order_relaxed);
+    if (PYM_TSAN) {
+        return atomic_load_explicit(&pym_region_end.atomic, memory_order_relaxed);
+    }
+    return pym_region_end.plain;
 }
 
 /* Distance from base; at least the limit for all that is not ours. */
 PYM_INLINE size_t pym_region_offset(const void *address)
 {
-    return (uintptr_t)address - pym_region.base;
+    return (uintptr_t)address - pym_region_base;
 }
 
 PYM_INLINE bool pym_region_owns(const void *address)
@@ -106,7 +117,7 @@ PYM_INLINE struct pym_pool *pym_region_pool_at(size_t offset)
 {
     uintptr_t record = (offset >> (PYM_POOL_SHIFT - PYM_POOL_RECORD_SHIFT)) &
                        ~(((uintptr_t)1 << PYM_POOL_RECORD_SHIFT) - 1);
-    return (struct pym_pool *)(pym_region.base + record);
+    return (struct pym_pool *)(pym_region_base + record);
 }
 
 PYM_INLINE struct pym_pool *pym_region_pool_of(const void *address)
@@ -116,13 +127,13 @@ PYM_INLINE struct pym_pool *pym_region_pool_of(const void *address)
 
 PYM_INLINE size_t pym_region_pool_index(const struct pym_pool *pool)
 {
-    return ((uintptr_t)pool - pym_region.base) >> PYM_POOL_RECORD_SHIFT;
+    return ((uintptr_t)pool - pym_region_base) >> PYM_POOL_RECORD_SHIFT;
 }
 
 /* The first byte of a pool's memory. */
 PYM_INLINE char *pym_region_pool_start(const struct pym_pool *pool)
 {
-    return (char *)(pym_region.base + (pym_region_pool_index(pool) << PYM_POOL_SHIFT));
+    return (char *)(pym_region_base + (pym_region_pool_index(pool) << PYM_POOL_SHIFT));
 }
 
 /*

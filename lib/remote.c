@@ -121,5 +121,5 @@ void *pym_inbox_next(void *first, struct pym_chain *chain)
     chain->head = first;
     chain->tail = (void *)(start + (tail << PYM_GRAIN_SHIFT));
     chain->count = (size_t)(note & (((uint64_t)1 << COUNT_BITS) - 1)) + 1;
-    return next != 0 ? (void *)(pym_region.base + next) : NULL;
+    return next != 0 ? (void *)(pym_region_base + next) : NULL;
 }

@@ -46,7 +46,7 @@ PYM_INLINE unsigned pym_class_block_index(unsigned cls, size_t offset)
 
 /* For every 64 bytes up to PYM_CACHED_MAX: the class of a request that ends
  * there.  The last entry bounds lookups of usable sizes. */
-extern const uint8_t
+extern const uint8_t PYM_HIDDEN
     pym_cached_class_table[(PYM_CACHED_MAX >> PYM_CACHED_STEP_SHIFT) + 1];
 
 /* The smallest class that fits a request of PYM_SMALL_MAX + 1 to

@@ -34,7 +34,7 @@ struct pym_sysalloc {
     void *mallinfo2; /* struct mallinfo2 (*)(void) */
 };
 
-extern struct pym_sysalloc pym_sysalloc;
+extern struct pym_sysalloc pym_sysalloc PYM_HIDDEN;
 
 /* Looks the system allocator up now.  Idempotent. */
 void pym_sysalloc_init(void);

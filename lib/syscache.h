@@ -30,7 +30,7 @@ struct pym_syscache {
 };
 
 /* Whether blocks may be cached at all; false until the probe has said so. */
-extern bool pym_syscache_usable;
+extern bool pym_syscache_usable PYM_HIDDEN;
 
 /* Finds out, once, at the start. */
 void pym_syscache_probe(void);

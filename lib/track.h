@@ -48,7 +48,9 @@ PYM_LINK_ACCESS void pym_link_set_note(void *block, uint64_t note)
 PYM_INLINE void *pym_track_allocated(void *block, size_t size)
 {
 #if PYM_ASAN
-    __asan_unpoison_memory_region(block, size);
+    if (block != NULL) {
+        __asan_unpoison_memory_region(block, size);
+    }
 #else
     (void)size;
 #endif
