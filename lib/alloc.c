@@ -14,6 +14,13 @@ static PYM_NOINLINE void *out_of_memory(void)
     return NULL;
 }
 
+/* The thread's heap, made if need be; NULL if it has ended. */
+static struct pym_heap *own_heap(void)
+{
+    struct pym_heap *heap = pym_thread.heap;
+    return PYM_LIKELY(heap != NULL) ? heap : pym_lifecycle_heap();
+}
+
 /* ---- small blocks ---- */
 
 /* What a thread without a heap gets, and a program without an address range. */
@@ -67,56 +74,38 @@ PYM_NOINLINE void pym_alloc_free_remote(void *block, struct pym_pool *pool)
 
 /* ---- large blocks ---- */
 
-/* The system's block for a request: of a whole class, if it can be cached. */
-static size_t system_size(size_t size)
+/* Asks the system.  A thread that has no heap any more does so uncounted. */
+static PYM_NOINLINE void *large_miss(size_t size, bool zeroed)
 {
-    return size <= PYM_CACHED_MAX && pym_syscache_usable
-               ? pym_cached_class_size(pym_cached_class_for(size))
-               : size;
-}
-
-/* The heap that counts and caches system blocks; NULL if there is none. */
-static struct pym_heap *caching_heap(void)
-{
-    struct pym_heap *heap = pym_thread.heap;
-    return PYM_LIKELY(heap != NULL) ? heap : pym_lifecycle_heap();
-}
-
-static PYM_NOINLINE void *large_miss(size_t size)
-{
-    if (size == 0) {
-        return pym_alloc_malloc(1);
-    }
     if (size > PTRDIFF_MAX) {
         return out_of_memory();
     }
-    struct pym_heap *heap = caching_heap();
-    if (heap != NULL) {
-        heap->cache.misses++;
-        pym_heap_tick(heap);
+    struct pym_heap *heap = own_heap();
+    if (PYM_UNLIKELY(heap == NULL)) {
+        return zeroed ? pym_sysalloc.calloc(1, size) : pym_sysalloc.malloc(size);
     }
-    return pym_sysalloc.malloc(system_size(size));
+    pym_heap_tick(heap);
+    return pym_syscache_miss(&heap->cache, size, zeroed);
 }
 
-static void *cached_block(size_t size)
+static PYM_NOINLINE void *malloc_miss(size_t last)
 {
-    struct pym_heap *heap = pym_thread.heap;
-    if (heap == NULL || size - (PYM_SMALL_MAX + 1) >= PYM_CACHED_MAX - PYM_SMALL_MAX) {
-        return NULL;
-    }
-    return pym_syscache_take(&heap->cache, size);
+    return last == SIZE_MAX ? pym_alloc_malloc(1) : large_miss(last + 1, false);
 }
 
 PYM_NOINLINE void *pym_alloc_large(size_t last)
 {
-    size_t size = last + 1;
-    void *block = cached_block(size);
-    return PYM_LIKELY(block != NULL) ? block : large_miss(size);
+    struct pym_syscache *cache = pym_thread.cache;
+    if (PYM_UNLIKELY(last >= PYM_CACHED_MAX || cache == NULL)) {
+        return malloc_miss(last);
+    }
+    void *block = pym_syscache_take(cache, last);
+    return PYM_LIKELY(block != NULL) ? block : malloc_miss(last);
 }
 
 static PYM_NOINLINE void pass_to_system(void *block)
 {
-    struct pym_heap *heap = caching_heap();
+    struct pym_heap *heap = own_heap();
     if (heap != NULL) {
         heap->cache.passed++;
         pym_heap_tick(heap);
@@ -131,9 +120,8 @@ PYM_NOINLINE void pym_alloc_free_foreign(void *block)
     if (PYM_UNLIKELY(block == NULL)) {
         return;
     }
-    struct pym_heap *heap = pym_thread.heap;
-    if (PYM_LIKELY(pym_syscache_usable && heap != NULL) &&
-        pym_syscache_keep(&heap->cache, block)) {
+    struct pym_syscache *cache = pym_thread.cache;
+    if (PYM_LIKELY(cache != NULL) && pym_syscache_keep(cache, block)) {
         return;
     }
     pass_to_system(block);
@@ -143,23 +131,20 @@ PYM_NOINLINE void pym_alloc_free_foreign(void *block)
 
 static void *large_calloc(size_t size)
 {
-    void *block = cached_block(size);
-    if (block != NULL) {
-        return memset(block, 0, size);
+    struct pym_syscache *cache = pym_thread.cache;
+    if (size <= PYM_CACHED_MAX && cache != NULL) {
+        void *block = pym_syscache_take(cache, size - 1);
+        if (block != NULL) {
+            return memset(block, 0, size);
+        }
     }
-    struct pym_heap *heap = caching_heap();
-    if (heap != NULL) {
-        heap->cache.misses++;
-        pym_heap_tick(heap);
-    }
-    return pym_sysalloc.calloc(1, system_size(size));
+    return large_miss(size, true);
 }
 
 void *pym_alloc_calloc(size_t count, size_t size)
 {
     size_t bytes;
-    if (PYM_UNLIKELY(__builtin_mul_overflow(count, size, &bytes) ||
-                     bytes > PTRDIFF_MAX)) {
+    if (PYM_UNLIKELY(__builtin_mul_overflow(count, size, &bytes))) {
         return out_of_memory();
     }
     if (bytes > PYM_SMALL_MAX) {
@@ -203,7 +188,7 @@ void *pym_alloc_aligned(size_t alignment, size_t size)
         }
         pym_alloc_free(block); /* the system's: there is no address range */
     }
-    struct pym_heap *heap = caching_heap();
+    struct pym_heap *heap = own_heap();
     if (heap != NULL) {
         heap->cache.misses++;
     }
@@ -244,7 +229,7 @@ static void *realloc_foreign(void *block, size_t size)
             return move(block, usable, size);
         }
     }
-    return pym_sysalloc.realloc(block, system_size(size));
+    return pym_sysalloc.realloc(block, pym_syscache_request(size));
 }
 
 void *pym_alloc_realloc(void *block, size_t size)

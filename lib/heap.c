@@ -3,12 +3,15 @@
 #include "arena.h"
 #include "check.h"
 #include "heaps.h"
+#include "os.h"
 #include "track.h"
 
 #include <string.h>
 
 /* Frees into an active pool between two visits to the clock. */
 enum { TICK = 256 };
+/* Ticks between two looks at the cache of system blocks. */
+enum { CACHE_TICKS = 16 };
 /* Pools without a block in use that a heap keeps. */
 enum { SPARES_MOST = 4 };
 
@@ -251,6 +254,9 @@ void pym_heap_tick(struct pym_heap *heap)
     if (pym_arena_has_dirty()) {
         pym_arena_decay();
     }
+    if (++heap->ticks % CACHE_TICKS == 0) {
+        pym_syscache_decay(&heap->cache, pym_os_now_ms());
+    }
 }
 
 void *pym_heap_refill(struct pym_heap *heap, unsigned cls)
@@ -311,7 +317,7 @@ void pym_heap_purge(struct pym_heap *heap)
     for (struct pym_pool *pool; (pool = take_spare(heap)) != NULL;) {
         pym_arena_give(pool);
     }
-    pym_syscache_shrink(&heap->cache, 0);
+    pym_syscache_empty(&heap->cache);
 }
 
 void pym_heap_request_purge(void)

@@ -44,6 +44,7 @@ struct pym_heap {
     struct pym_pool *available[PYM_CLASSES]; /* latest first */
     struct pym_pool *spare;
     unsigned spares;
+    uint32_t ticks;
     uint32_t purge_seen; /* the last request to purge that was followed */
     struct pym_syscache cache;
     struct pym_outbox outbox;
@@ -65,6 +66,7 @@ struct pym_heap {
 struct pym_thread {
     void *bin[PYM_CLASSES];
     struct pym_heap *heap;
+    struct pym_syscache *cache; /* the heap's; NULL if blocks may not be cached */
     bool ended;     /* the heap has been handed on; there will be no other */
     uint8_t rounds; /* of thread-specific destructors seen so far */
 };

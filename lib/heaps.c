@@ -31,6 +31,7 @@ static struct pym_heap emergency;
 static void add_heap(struct pym_heap *heap)
 {
     heap->bins = heap->saved;
+    pym_syscache_init(&heap->cache);
     heap->next = all_heaps;
     pym_snapshot_order();
     all_heaps = heap;
@@ -106,6 +107,7 @@ struct pym_heap *pym_heaps_attach(void)
         claim(heap);
         pym_heap_move_bins(heap, pym_thread.bin);
         pym_thread.heap = heap;
+        pym_thread.cache = pym_syscache_usable ? &heap->cache : NULL;
     }
     pym_unlock(&lock);
     return heap;
@@ -118,6 +120,7 @@ void pym_heaps_detach(void)
     pym_heap_drain(heap);
     pym_lock(&lock);
     pym_thread.heap = NULL;
+    pym_thread.cache = NULL;
     pym_heap_move_bins(heap, heap->saved);
     push_orphan(heap, PYM_HEAP_ORPHAN);
     pym_unlock(&lock);

@@ -79,6 +79,8 @@ static __attribute__((constructor(101))) void start(void)
     pym_syscache_probe();
     if (pym_thread.heap == NULL) {
         (void)pym_lifecycle_heap();
+    } else if (pym_syscache_usable) {
+        pym_thread.cache = &pym_thread.heap->cache;
     }
     (void)pthread_atfork(NULL, NULL, child_of_fork);
 }

@@ -45,7 +45,8 @@ PYM_INLINE unsigned pym_class_block_index(unsigned cls, size_t offset)
 #define PYM_CACHED_CLASSES 48
 
 /* For every 64 bytes up to PYM_CACHED_MAX: the class of a request that ends
- * there.  The last entry bounds lookups of usable sizes. */
+ * there; and so one more than the largest class that a block which ends there
+ * can serve. */
 extern const uint8_t PYM_HIDDEN
     pym_cached_class_table[(PYM_CACHED_MAX >> PYM_CACHED_STEP_SHIFT) + 1];
 
@@ -54,16 +55,6 @@ extern const uint8_t PYM_HIDDEN
 PYM_INLINE unsigned pym_cached_class_for(size_t size)
 {
     return pym_cached_class_table[(size - 1) >> PYM_CACHED_STEP_SHIFT];
-}
-
-/* One more than the largest class that a block of so many usable bytes can
- * serve; 0 if there is none, also for sizes that are not worth caching. */
-PYM_INLINE unsigned pym_cached_class_within(size_t usable)
-{
-    size_t index = usable >> PYM_CACHED_STEP_SHIFT;
-    return index <= (PYM_CACHED_MAX >> PYM_CACHED_STEP_SHIFT)
-               ? pym_cached_class_table[index]
-               : 0;
 }
 
 /* The bytes of a class of the cache: what a miss asks of the system. */

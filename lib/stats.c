@@ -18,10 +18,12 @@ static PYM_RACY void add_heap(struct pym_heap *heap, bool idle, void *arg)
     const struct pym_syscache *cache = &heap->cache;
     out->remote_frees += heap->received;
     out->large_allocs += cache->hits + cache->misses;
-    out->large_frees += cache->kept + cache->passed;
+    size_t bytes;
+    size_t cached = pym_syscache_count(cache, &bytes);
+    out->large_frees += cache->hits + cached + cache->shed + cache->passed;
     out->large_cache_hits += cache->hits;
-    out->large_cached += pym_syscache_count(cache);
-    out->large_cached_bytes += cache->bytes;
+    out->large_cached += cached;
+    out->large_cached_bytes += bytes;
 }
 
 static void add_pools(struct pymalloc_stats *out)

@@ -1,6 +1,15 @@
 #include "syscache.h"
 
+#include "options.h"
 #include "track.h"
+
+#include <string.h>
+
+/* Room is granted up to this share of what the heap has from the system, but at
+ * least so many bytes; a bin starts with room for so many bytes. */
+enum { SHARE_SHIFT = 3, GRANT_LEAST = 1 << 19, START_BYTES = 1 << 14, START_LEAST = 4 };
+/* Milliseconds between two looks at idle bins. */
+enum { LOOK_MS = 1000 };
 
 bool pym_syscache_usable;
 
@@ -35,28 +44,172 @@ void pym_syscache_probe(void)
     pym_syscache_usable = true;
 }
 
-void pym_syscache_shrink(struct pym_syscache *cache, size_t keep)
+void pym_syscache_init(struct pym_syscache *cache)
 {
-    for (unsigned cls = PYM_CACHED_CLASSES; cls-- > 0 && cache->bytes > keep;) {
-        size_t size = pym_cached_class_size(cls);
-        while (cache->bin[cls] != NULL && cache->bytes > keep) {
-            void *block = cache->bin[cls];
-            cache->bin[cls] = *(void **)block;
-            cache->bytes -= size;
-            cache->shed++;
-            pym_sysalloc.free(block);
+    memcpy(cache->map, pym_cached_class_table, sizeof(cache->map));
+}
+
+static unsigned class_of(const struct pym_syscache *cache,
+                         const struct pym_syscache_bin *bin)
+{
+    return (unsigned)(bin - cache->bin);
+}
+
+static uint32_t kept_in(const struct pym_syscache_bin *bin)
+{
+    return bin->most - bin->room;
+}
+
+/* ---- asking the system ---- */
+
+void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed)
+{
+    cache->misses++;
+    if (pym_syscache_usable && size <= PYM_CACHED_MAX) {
+        unsigned cls = pym_cached_class_for(size);
+        size = pym_cached_class_size(cls);
+        cache->missed[cls] = true;
+        cache->busy |= (uint64_t)1 << cls;
+        cache->lent += (int64_t)size;
+    }
+    return zeroed ? pym_sysalloc.calloc(1, size) : pym_sysalloc.malloc(size);
+}
+
+/* ---- giving back ---- */
+
+static void shed(struct pym_syscache *cache, struct pym_syscache_bin *bin,
+                 uint32_t blocks)
+{
+    cache->shed += blocks;
+    cache->lent -= (int64_t)(blocks * pym_cached_class_size(class_of(cache, bin)));
+    for (; blocks > 0; blocks--) {
+        void *block = bin->head;
+        bin->head = *(void **)block;
+        bin->room++;
+        pym_sysalloc.free(block);
+    }
+}
+
+void pym_syscache_empty(struct pym_syscache *cache)
+{
+    for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
+        struct pym_syscache_bin *bin = &cache->bin[cls];
+        shed(cache, bin, kept_in(bin));
+        bin->room = bin->most = 0;
+    }
+    cache->granted = 0;
+}
+
+void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
+{
+    if (now_ms < cache->next_look_ms) {
+        return;
+    }
+    cache->next_look_ms = now_ms + LOOK_MS;
+    for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
+        struct pym_syscache_bin *bin = &cache->bin[cls];
+        if ((cache->busy >> cls & 1) == 0 && bin->most != 0) {
+            uint32_t surplus = (kept_in(bin) + 1) / 2;
+            shed(cache, bin, surplus);
+            bin->room -= surplus;
+            bin->most -= surplus;
+            cache->granted -= surplus * pym_cached_class_size(cls);
         }
     }
+    cache->busy = 0;
+}
+
+/* ---- room ---- */
+
+static size_t grant_limit(const struct pym_syscache *cache)
+{
+    size_t most = PYM_OPTION(cache);
+    size_t share = cache->lent > 0 ? (size_t)cache->lent >> SHARE_SHIFT : 0;
+    size_t limit = share > GRANT_LEAST ? share : GRANT_LEAST;
+    return limit < most ? limit : most;
+}
+
+/* Takes room that is not in use away from other bins, the largest first. */
+static void reclaim_room(struct pym_syscache *cache, size_t wanted)
+{
+    size_t found = 0;
+    for (unsigned cls = PYM_CACHED_CLASSES; cls-- > 0 && found < wanted;) {
+        struct pym_syscache_bin *bin = &cache->bin[cls];
+        uint32_t unused = bin->room / 2;
+        bin->room -= unused;
+        bin->most -= unused;
+        found += unused * pym_cached_class_size(cls);
+    }
+    cache->granted -= found;
+}
+
+/* More room for a bin: some for a new one, twice as much for one whose class has
+ * missed.  0 if the cache is not to grow. */
+static uint32_t more_room(struct pym_syscache *cache, unsigned cls, uint32_t most)
+{
+    size_t size = pym_cached_class_size(cls);
+    uint32_t more = most;
+    if (most == 0) {
+        more = (uint32_t)(START_BYTES / size);
+        more = more < START_LEAST ? START_LEAST : more;
+    } else if (!cache->missed[cls]) {
+        return 0;
+    }
+    size_t limit = grant_limit(cache);
+    if (cache->granted + more * size > limit) {
+        reclaim_room(cache, more * size);
+    }
+    return cache->granted + more * size <= limit ? more : 0;
+}
+
+PYM_NOINLINE void pym_syscache_overflow(struct pym_syscache *cache,
+                                        struct pym_syscache_bin *bin, void *block)
+{
+    unsigned cls = class_of(cache, bin);
+    bin->room = 0;
+    uint32_t more = more_room(cache, cls, bin->most);
+    if (more != 0) {
+        bin->room = more;
+        bin->most += more;
+        cache->granted += more * pym_cached_class_size(cls);
+    } else {
+        shed(cache, bin, (bin->most + 1) / 2);
+    }
+    cache->missed[cls] = false;
+    cache->busy |= (uint64_t)1 << cls;
+    if (bin->room == 0) { /* the option is too small for one block */
+        cache->passed++;
+        cache->lent -= (int64_t)pym_cached_class_size(cls);
+        pym_sysalloc.free(block);
+        return;
+    }
+    *(void **)block = bin->head;
+    bin->head = block;
+    bin->room--;
+}
+
+/* ---- looking ---- */
+
+size_t pym_syscache_count(const struct pym_syscache *cache, size_t *bytes)
+{
+    size_t count = 0;
+    *bytes = 0;
+    for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
+        count += kept_in(&cache->bin[cls]);
+        *bytes += kept_in(&cache->bin[cls]) * pym_cached_class_size(cls);
+    }
+    return count;
 }
 
 void pym_syscache_recover(struct pym_syscache *cache)
 {
-    cache->bytes = 0;
-    cache->kept = cache->hits + cache->shed;
+    cache->granted = 0;
     for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
-        for (void *block = cache->bin[cls]; block != NULL; block = *(void **)block) {
-            cache->bytes += pym_cached_class_size(cls);
-            cache->kept++;
+        struct pym_syscache_bin *bin = &cache->bin[cls];
+        bin->room = bin->most = 0;
+        for (void *block = bin->head; block != NULL; block = *(void **)block) {
+            bin->most++;
         }
+        cache->granted += bin->most * pym_cached_class_size(cls);
     }
 }

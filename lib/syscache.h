@@ -2,10 +2,16 @@
  * A bounded cache of freed system blocks in front of the system allocator: one
  * a heap, so that a hit takes no lock.
  *
- * Blocks of PYM_SMALL_MAX + 1 to PYM_CACHED_MAX bytes lie in classes; a miss
- * asks the system for a whole class size, so that the block will serve that
- * class again.  When the bytes pass the budget (the option "cache"), blocks of
- * the largest classes go back first until half of it is left.
+ * Blocks of PYM_SMALL_MAX + 1 to PYM_CACHED_MAX bytes lie in bins, one a class
+ * of sizes.  A miss asks the system for a whole class size, so that the block
+ * will serve that class again.
+ *
+ * A bin has room for so many blocks.  When it is full and its class has missed
+ * since the last time, the cache was too small for the program: the bin gets
+ * twice the room, as long as all room together stays within a share of what the
+ * heap has had from the system, and within the option "cache".  Otherwise half
+ * of the bin goes back.  A bin that neither missed nor overflowed for a while
+ * gives up half of what it holds.
  *
  * The cache is on only if the system allocator keeps a block's size in the word
  * before it, as glibc does, which is probed at the start.
@@ -15,16 +21,28 @@
 #ifndef PYM_SYSCACHE_H
 #define PYM_SYSCACHE_H
 
-#include "options.h"
 #include "sizeclass.h"
 #include "sysalloc.h"
 
+struct pym_syscache_bin {
+    void *head;    /* linked through the first words */
+    uint32_t room; /* blocks that still fit */
+    uint32_t most; /* blocks that fit in all */
+};
+
 struct pym_syscache {
-    void *bin[PYM_CACHED_CLASSES]; /* linked through the first words */
-    size_t bytes;                  /* of all blocks, by class sizes */
+    struct pym_syscache_bin bin[PYM_CACHED_CLASSES];
+    /* pym_cached_class_table, within reach of one addressing mode. */
+    uint8_t map[(PYM_CACHED_MAX >> PYM_CACHED_STEP_SHIFT) + 1];
+
+    bool missed[PYM_CACHED_CLASSES]; /* since the bin last overflowed */
+    uint64_t busy;                   /* bins that missed or overflowed lately */
+    uint64_t next_look_ms;           /* when to look at the idle ones */
+    size_t granted;                  /* bytes of all bins' room */
+    int64_t lent;                    /* bytes had from the system less bytes returned */
+
     uint64_t hits;
     uint64_t misses; /* blocks asked of the system, cacheable or not */
-    uint64_t kept;   /* frees that ended here */
     uint64_t passed; /* frees that went to the system at once */
     uint64_t shed;   /* blocks that went to the system from here */
 };
@@ -35,48 +53,74 @@ extern bool pym_syscache_usable PYM_HIDDEN;
 /* Finds out, once, at the start. */
 void pym_syscache_probe(void);
 
-/* A cached block for a request of PYM_SMALL_MAX + 1 to PYM_CACHED_MAX bytes, or
- * NULL. */
-PYM_INLINE void *pym_syscache_take(struct pym_syscache *cache, size_t size)
+/* Zeroed memory is made a cache without room. */
+void pym_syscache_init(struct pym_syscache *cache);
+
+/* A cached block for a request of last + 1 bytes, PYM_SMALL_MAX < last + 1 <=
+ * PYM_CACHED_MAX, or NULL. */
+PYM_INLINE void *pym_syscache_take(struct pym_syscache *cache, size_t last)
 {
-    unsigned cls = pym_cached_class_for(size);
-    void *block = cache->bin[cls];
+    struct pym_syscache_bin *bin =
+        &cache->bin[cache->map[last >> PYM_CACHED_STEP_SHIFT]];
+    void *block = bin->head;
     if (PYM_LIKELY(block != NULL)) {
-        cache->bin[cls] = *(void **)block;
-        cache->bytes -= pym_cached_class_size(cls);
+        bin->head = *(void **)block;
+        bin->room++;
         cache->hits++;
     }
     return block;
 }
 
-void pym_syscache_shrink(struct pym_syscache *cache, size_t keep);
+/* What to ask of the system for a request: a whole class, if the block can be
+ * cached. */
+PYM_INLINE size_t pym_syscache_request(size_t size)
+{
+    return pym_syscache_usable && size > PYM_SMALL_MAX && size <= PYM_CACHED_MAX
+               ? pym_cached_class_size(pym_cached_class_for(size))
+               : size;
+}
+
+/* Asks the system for a block of more than PYM_SMALL_MAX bytes. */
+void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed);
+
+/* Makes room in a full bin and keeps the block, or returns it. */
+void pym_syscache_overflow(struct pym_syscache *cache, struct pym_syscache_bin *bin,
+                           void *block);
 
 /* Keeps a block of the system allocator; false if it is not one to keep. */
 PYM_INLINE bool pym_syscache_keep(struct pym_syscache *cache, void *block)
 {
+    enum {
+        STEP = 1 << PYM_CACHED_STEP_SHIFT,
+        LEAST = PYM_SMALL_MAX + STEP, /* the size of the first class */
+        LAST = PYM_CACHED_MAX + STEP - 1,
+    };
     size_t word = pym_sysalloc_chunk_word(block);
-    size_t usable = (word & ~(size_t)PYM_CHUNK_FLAGS) - PYM_CHUNK_HEADER;
-    unsigned cls = pym_cached_class_within(usable);
-    if (PYM_UNLIKELY(cls == 0 || (word & PYM_CHUNK_MAPPED) != 0)) {
+    /* The flags do not matter to the index: a size is a multiple of 8 that is
+     * no multiple of STEP, so they carry nothing over. */
+    size_t above = word - PYM_CHUNK_HEADER - LEAST;
+    if (PYM_UNLIKELY(above > LAST - LEAST || (word & PYM_CHUNK_MAPPED) != 0)) {
         return false;
     }
-    cls--;
-    *(void **)block = cache->bin[cls];
-    cache->bin[cls] = block;
-    cache->bytes += pym_cached_class_size(cls);
-    cache->kept++;
-    size_t budget = PYM_OPTION(cache);
-    if (PYM_UNLIKELY(cache->bytes > budget)) {
-        pym_syscache_shrink(cache, budget / 2);
+    size_t index = (above >> PYM_CACHED_STEP_SHIFT) + (LEAST >> PYM_CACHED_STEP_SHIFT);
+    struct pym_syscache_bin *bin = &cache->bin[cache->map[index] - 1];
+    if (PYM_UNLIKELY(bin->room-- == 0)) {
+        pym_syscache_overflow(cache, bin, block);
+        return true;
     }
+    *(void **)block = bin->head;
+    bin->head = block;
     return true;
 }
 
-/* Number of cached blocks. */
-PYM_INLINE size_t pym_syscache_count(const struct pym_syscache *cache)
-{
-    return cache->kept - cache->hits - cache->shed;
-}
+/* Returns everything to the system. */
+void pym_syscache_empty(struct pym_syscache *cache);
+
+/* Returns what has not been wanted for a while; called now and then. */
+void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms);
+
+/* Number and bytes of the cached blocks. */
+size_t pym_syscache_count(const struct pym_syscache *cache, size_t *bytes);
 
 /* In a forked child, for the cache of a thread that is gone: counts anew. */
 void pym_syscache_recover(struct pym_syscache *cache);
