@@ -74,18 +74,16 @@ PYM_NOINLINE void pym_alloc_free_remote(void *block, struct pym_pool *pool)
 
 /* ---- large blocks ---- */
 
-/* Asks the system.  A thread that has no heap any more does so uncounted. */
 static PYM_NOINLINE void *large_miss(size_t size, bool zeroed)
 {
     if (size > PTRDIFF_MAX) {
         return out_of_memory();
     }
     struct pym_heap *heap = own_heap();
-    if (PYM_UNLIKELY(heap == NULL)) {
-        return zeroed ? pym_sysalloc.calloc(1, size) : pym_sysalloc.malloc(size);
+    if (PYM_LIKELY(heap != NULL)) {
+        pym_heap_tick(heap);
     }
-    pym_heap_tick(heap);
-    return pym_syscache_miss(&heap->cache, size, zeroed);
+    return pym_syscache_miss(heap != NULL ? &heap->cache : NULL, size, zeroed);
 }
 
 static PYM_NOINLINE void *malloc_miss(size_t last)
@@ -106,12 +104,11 @@ PYM_NOINLINE void *pym_alloc_large(size_t last)
 static PYM_NOINLINE void pass_to_system(void *block)
 {
     struct pym_heap *heap = own_heap();
-    if (heap != NULL) {
-        heap->cache.passed++;
+    if (PYM_LIKELY(heap != NULL)) {
         pym_heap_tick(heap);
     }
     int saved = errno;
-    pym_sysalloc.free(block);
+    pym_syscache_pass(heap != NULL ? &heap->cache : NULL, block);
     errno = saved;
 }
 
@@ -189,19 +186,16 @@ void *pym_alloc_aligned(size_t alignment, size_t size)
         pym_alloc_free(block); /* the system's: there is no address range */
     }
     struct pym_heap *heap = own_heap();
-    if (heap != NULL) {
-        heap->cache.misses++;
-    }
-    return pym_sysalloc.memalign(alignment, size);
+    return pym_syscache_aligned(heap != NULL ? &heap->cache : NULL, alignment, size);
 }
 
 /* ---- realloc ---- */
 
-/* Whether a block stays where it is: the new size fits and uses more than half
- * of it. */
+/* Whether a block stays where it is: the new size fits, and uses more than half
+ * of it or has the same class. */
 static bool fits_in_place(size_t size, size_t usable)
 {
-    return size <= usable && size > usable / 2;
+    return size <= usable && (size > usable / 2 || usable - size < PYM_GRAIN);
 }
 
 static void *move(void *block, size_t usable, size_t size)

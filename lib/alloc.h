@@ -26,20 +26,27 @@ size_t pym_alloc_usable_size(void *block);
 /* Any power of two as alignment, any size; NULL with EINVAL or ENOMEM. */
 void *pym_alloc_aligned(size_t alignment, size_t size);
 
-PYM_INLINE void *pym_alloc_malloc(size_t size)
+/* The hit path, and what to call when it is none. */
+PYM_INLINE void *pym_alloc_or(size_t size, void *(*refill)(size_t cls),
+                              void *(*large)(size_t last))
 {
     size_t last = size - 1; /* wraps for 0, which is not small then */
     if (PYM_UNLIKELY(last >= PYM_SMALL_MAX)) {
-        return pym_alloc_large(last);
+        return large(last);
     }
     size_t cls = last >> PYM_GRAIN_SHIFT;
     void **bin = &pym_thread.bin[cls];
     void *block = *bin;
     if (PYM_UNLIKELY(block == NULL)) {
-        return pym_track_allocated(pym_alloc_refill(cls), size);
+        return pym_track_allocated(refill(cls), size);
     }
     *bin = pym_link_get(block);
     return pym_track_allocated(block, size);
+}
+
+PYM_INLINE void *pym_alloc_malloc(size_t size)
+{
+    return pym_alloc_or(size, pym_alloc_refill, pym_alloc_large);
 }
 
 PYM_INLINE void pym_alloc_free(void *block)

@@ -21,7 +21,7 @@ PYM_EXPORT const char *pymalloc_version(void)
     return VERSION;
 }
 
-PYM_EXPORT int pymalloc_stats(struct pymalloc_stats *out)
+PYM_EXPORT int pymalloc_stats(struct pymalloc_totals *out)
 {
     if (out == NULL) {
         return EINVAL;
@@ -51,7 +51,11 @@ PYM_EXPORT int pymalloc_option_get(const char *name, char *value, size_t size)
 PYM_EXPORT int pymalloc_option_set(const char *name, const char *value)
 {
     pym_options_init();
-    return pym_options_set(name, value);
+    int error = pym_options_set(name, value);
+    if (error == 0) {
+        pym_heaps_purge(); /* what was kept under the old value */
+    }
+    return error;
 }
 
 PYM_EXPORT size_t pymalloc_good_size(size_t size)

@@ -145,7 +145,7 @@ PYM_EXPORT void malloc_stats(void)
 
 /* The system allocator's figures, and ours added: pools count as its arena,
  * blocks that it lent to our cache as free. */
-static struct mallinfo2 total_info(struct pymalloc_stats *stats)
+static struct mallinfo2 total_info(struct pymalloc_totals *stats)
 {
     struct mallinfo2 info = {0};
     struct mallinfo2 (*system_info)(void);
@@ -168,7 +168,7 @@ static struct mallinfo2 total_info(struct pymalloc_stats *stats)
 
 PYM_EXPORT struct mallinfo2 mallinfo2(void)
 {
-    struct pymalloc_stats stats;
+    struct pymalloc_totals stats;
     return total_info(&stats);
 }
 
@@ -200,7 +200,7 @@ PYM_EXPORT int malloc_info(int options, FILE *stream)
     if (options != 0) {
         return EINVAL;
     }
-    struct pymalloc_stats stats;
+    struct pymalloc_totals stats;
     struct mallinfo2 info = total_info(&stats);
     char text[2048];
     (void)pym_print_text(

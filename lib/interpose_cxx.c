@@ -50,6 +50,12 @@ static void *runtime_function(const char *name)
     return function;
 }
 
+/* The runtime's aligned forms round the size up, and may wrap at its end. */
+static bool is_impossible(size_t size)
+{
+    return size > PTRDIFF_MAX;
+}
+
 /* What operator new does when memory runs out, where the runtime's own cannot be
  * called; alignment 0 means none. */
 static void *new_by_hand(size_t size, size_t alignment)
@@ -81,6 +87,9 @@ static PYM_COLD void *new_failed(const char *name, size_t size)
 static PYM_COLD void *aligned_new_failed(const char *name, size_t size,
                                          size_t alignment)
 {
+    if (is_impossible(size)) {
+        return new_failed("_Znwm", size);
+    }
     aligned_new_function *function;
     *(void **)&function = runtime_function(name);
     return function != NULL ? function(size, alignment) : new_by_hand(size, alignment);
@@ -98,82 +107,171 @@ static PYM_COLD void *nothrow_new_failed(const char *name, size_t size, const vo
 static PYM_COLD void *aligned_nothrow_new_failed(const char *name, size_t size,
                                                  size_t alignment, const void *tag)
 {
+    if (is_impossible(size)) {
+        return nothrow_new_failed("_ZnwmRKSt9nothrow_t", size, tag);
+    }
     void *(*function)(size_t, size_t, const void *);
     *(void **)&function = runtime_function(name);
     return function != NULL ? function(size, alignment, tag) : NULL;
 }
 
+/*
+ * A program may replace some operators by its own.  The standard defines the
+ * others by calls of these, and so do we, by calls that the program's own
+ * definitions can take: the array forms call the single ones, and all forms of
+ * delete the one without a size.
+ *
+ * In the archive the program's definitions stand beside ours: there ours are
+ * weak.
+ */
+#ifdef PIC
+#define OPERATOR PYM_EXPORT
+#else
+#define OPERATOR PYM_EXPORT __attribute__((weak))
+#endif
+
 /* ---- operator new ---- */
 
-#define DEFINE_NEW(name)                                                               \
-    void *name(size_t size);                                                           \
-    PYM_EXPORT void *name(size_t size)                                                 \
-    {                                                                                  \
-        void *block = pym_alloc_malloc(size);                                          \
-        return PYM_LIKELY(block != NULL) ? block : new_failed(#name, size);            \
-    }
+void *_Znwm(size_t size);
+void *_Znam(size_t size);
+void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag);
+void *_ZnamRKSt9nothrow_t(size_t size, const void *tag);
+void *_ZnwmSt11align_val_t(size_t size, size_t alignment);
+void *_ZnamSt11align_val_t(size_t size, size_t alignment);
+void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
+                                         const void *tag);
+void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
+                                         const void *tag);
 
-#define DEFINE_NEW_NOTHROW(name)                                                       \
-    void *name(size_t size, const void *tag);                                          \
-    PYM_EXPORT void *name(size_t size, const void *tag)                                \
-    {                                                                                  \
-        void *block = pym_alloc_malloc(size);                                          \
-        return PYM_LIKELY(block != NULL) ? block                                       \
-                                         : nothrow_new_failed(#name, size, tag);       \
-    }
+static PYM_NOINLINE void *new_refill(size_t cls)
+{
+    void *block = pym_alloc_refill(cls);
+    return PYM_LIKELY(block != NULL)
+               ? block
+               : new_failed("_Znwm", pym_class_size((unsigned)cls));
+}
 
-#define DEFINE_NEW_ALIGNED(name)                                                       \
-    void *name(size_t size, size_t alignment);                                         \
-    PYM_EXPORT void *name(size_t size, size_t alignment)                               \
-    {                                                                                  \
-        void *block = pym_alloc_aligned(alignment, size);                              \
-        return PYM_LIKELY(block != NULL) ? block                                       \
-                                         : aligned_new_failed(#name, size, alignment); \
-    }
+static PYM_NOINLINE void *new_large(size_t last)
+{
+    void *block = pym_alloc_large(last);
+    return PYM_LIKELY(block != NULL) ? block : new_failed("_Znwm", last + 1);
+}
 
-#define DEFINE_NEW_ALIGNED_NOTHROW(name)                                               \
-    void *name(size_t size, size_t alignment, const void *tag);                        \
-    PYM_EXPORT void *name(size_t size, size_t alignment, const void *tag)              \
-    {                                                                                  \
-        void *block = pym_alloc_aligned(alignment, size);                              \
-        return PYM_LIKELY(block != NULL)                                               \
-                   ? block                                                             \
-                   : aligned_nothrow_new_failed(#name, size, alignment, tag);          \
-    }
+static void *own_new(size_t size)
+{
+    return pym_alloc_or(size, new_refill, new_large);
+}
 
-DEFINE_NEW(_Znwm)
-DEFINE_NEW(_Znam)
-DEFINE_NEW_NOTHROW(_ZnwmRKSt9nothrow_t)
-DEFINE_NEW_NOTHROW(_ZnamRKSt9nothrow_t)
-DEFINE_NEW_ALIGNED(_ZnwmSt11align_val_t)
-DEFINE_NEW_ALIGNED(_ZnamSt11align_val_t)
-DEFINE_NEW_ALIGNED_NOTHROW(_ZnwmSt11align_val_tRKSt9nothrow_t)
-DEFINE_NEW_ALIGNED_NOTHROW(_ZnamSt11align_val_tRKSt9nothrow_t)
+static void *own_aligned_new(size_t size, size_t alignment)
+{
+    void *block = pym_alloc_aligned(alignment, size);
+    return PYM_LIKELY(block != NULL)
+               ? block
+               : aligned_new_failed("_ZnwmSt11align_val_t", size, alignment);
+}
 
-/* ---- operator delete: size, alignment and tag are not needed ---- */
+OPERATOR void *_Znwm(size_t size) __attribute__((alias("own_new")));
+OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t alignment)
+    __attribute__((alias("own_aligned_new")));
+
+OPERATOR void *_Znam(size_t size)
+{
+    return _Znwm(size);
+}
+
+OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t alignment)
+{
+    return _ZnwmSt11align_val_t(size, alignment);
+}
+
+/* The forms that return NULL call the throwing ones and catch what they throw.
+ * Only if these are ours is it known what they do. */
+OPERATOR void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag)
+{
+    void *block = _Znwm == own_new ? pym_alloc_malloc(size) : NULL;
+    return PYM_LIKELY(block != NULL)
+               ? block
+               : nothrow_new_failed("_ZnwmRKSt9nothrow_t", size, tag);
+}
+
+OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
+                                                  const void *tag)
+{
+    void *block = _ZnwmSt11align_val_t == own_aligned_new
+                      ? pym_alloc_aligned(alignment, size)
+                      : NULL;
+    return PYM_LIKELY(block != NULL)
+               ? block
+               : aligned_nothrow_new_failed("_ZnwmSt11align_val_tRKSt9nothrow_t", size,
+                                            alignment, tag);
+}
+
+/* The array forms are defined by the array forms that throw. */
+OPERATOR void *_ZnamRKSt9nothrow_t(size_t size, const void *tag)
+{
+    void *block = _Znwm == own_new ? pym_alloc_malloc(size) : NULL;
+    return PYM_LIKELY(block != NULL)
+               ? block
+               : nothrow_new_failed("_ZnamRKSt9nothrow_t", size, tag);
+}
+
+OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
+                                                  const void *tag)
+{
+    void *block = _ZnwmSt11align_val_t == own_aligned_new
+                      ? pym_alloc_aligned(alignment, size)
+                      : NULL;
+    return PYM_LIKELY(block != NULL)
+               ? block
+               : aligned_nothrow_new_failed("_ZnamSt11align_val_tRKSt9nothrow_t", size,
+                                            alignment, tag);
+}
+
+/* ---- operator delete: the size is not needed ---- */
+
+void _ZdlPv(void *block);
+void _ZdlPvSt11align_val_t(void *block, size_t alignment);
+
+static void own_delete(void *block)
+{
+    pym_alloc_free(block);
+}
+
+static void own_aligned_delete(void *block, size_t alignment)
+{
+    (void)alignment;
+    pym_alloc_free(block);
+}
+
+OPERATOR void _ZdlPv(void *block) __attribute__((alias("own_delete")));
+OPERATOR void _ZdlPvSt11align_val_t(void *block, size_t alignment)
+    __attribute__((alias("own_aligned_delete")));
+
+#define UNUSED __attribute__((unused))
 
 #define DEFINE_DELETE(name, ...)                                                       \
     void name(void *block, ##__VA_ARGS__);                                             \
-    PYM_EXPORT void name(void *block, ##__VA_ARGS__)                                   \
+    OPERATOR void name(void *block, ##__VA_ARGS__)                                     \
     {                                                                                  \
-        pym_alloc_free(block);                                                         \
+        _ZdlPv(block);                                                                 \
     }
 
-DEFINE_DELETE(_ZdlPv)
+#define DEFINE_ALIGNED_DELETE(name, ...)                                               \
+    void name(void *block, ##__VA_ARGS__);                                             \
+    OPERATOR void name(void *block, ##__VA_ARGS__)                                     \
+    {                                                                                  \
+        _ZdlPvSt11align_val_t(block, alignment);                                       \
+    }
+
 DEFINE_DELETE(_ZdaPv)
-DEFINE_DELETE(_ZdlPvm, size_t __attribute__((unused)) size)
-DEFINE_DELETE(_ZdaPvm, size_t __attribute__((unused)) size)
-DEFINE_DELETE(_ZdlPvRKSt9nothrow_t, const void *tag __attribute__((unused)))
-DEFINE_DELETE(_ZdaPvRKSt9nothrow_t, const void *tag __attribute__((unused)))
-DEFINE_DELETE(_ZdlPvSt11align_val_t, size_t alignment __attribute__((unused)))
-DEFINE_DELETE(_ZdaPvSt11align_val_t, size_t alignment __attribute__((unused)))
-DEFINE_DELETE(_ZdlPvmSt11align_val_t, size_t size __attribute__((unused)),
-              size_t alignment __attribute__((unused)))
-DEFINE_DELETE(_ZdaPvmSt11align_val_t, size_t size __attribute__((unused)),
-              size_t alignment __attribute__((unused)))
-DEFINE_DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t,
-              size_t alignment __attribute__((unused)),
-              const void *tag __attribute__((unused)))
-DEFINE_DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t,
-              size_t alignment __attribute__((unused)),
-              const void *tag __attribute__((unused)))
+DEFINE_DELETE(_ZdlPvm, size_t size UNUSED)
+DEFINE_DELETE(_ZdaPvm, size_t size UNUSED)
+DEFINE_DELETE(_ZdlPvRKSt9nothrow_t, const void *tag UNUSED)
+DEFINE_DELETE(_ZdaPvRKSt9nothrow_t, const void *tag UNUSED)
+DEFINE_ALIGNED_DELETE(_ZdaPvSt11align_val_t, size_t alignment)
+DEFINE_ALIGNED_DELETE(_ZdlPvmSt11align_val_t, size_t size UNUSED, size_t alignment)
+DEFINE_ALIGNED_DELETE(_ZdaPvmSt11align_val_t, size_t size UNUSED, size_t alignment)
+DEFINE_ALIGNED_DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, size_t alignment,
+                      const void *tag UNUSED)
+DEFINE_ALIGNED_DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, size_t alignment,
+                      const void *tag UNUSED)

@@ -11,7 +11,7 @@
 static PYM_RACY void add_heap(struct pym_heap *heap, bool idle, void *arg)
 {
     (void)idle;
-    struct pymalloc_stats *out = arg;
+    struct pymalloc_totals *out = arg;
     for (unsigned cls = 0; cls < PYM_CLASSES; cls++) {
         out->small_allocs += pym_heap_handed_out(heap, cls);
     }
@@ -26,7 +26,7 @@ static PYM_RACY void add_heap(struct pym_heap *heap, bool idle, void *arg)
     out->large_cached_bytes += bytes;
 }
 
-static void add_pools(struct pymalloc_stats *out)
+static void add_pools(struct pymalloc_totals *out)
 {
     size_t end = pym_region_limit() >> PYM_POOL_SHIFT;
     for (size_t i = pym_region.first_arena * PYM_ARENA_POOLS; i < end; i++) {
@@ -42,12 +42,16 @@ static void add_pools(struct pymalloc_stats *out)
     }
 }
 
-void pym_stats_get(struct pymalloc_stats *out)
+void pym_stats_get(struct pymalloc_totals *out)
 {
     memset(out, 0, sizeof(*out));
     pym_inspect_settle();
     pym_heaps_each(add_heap, out);
     add_pools(out);
+    out->large_allocs +=
+        atomic_load_explicit(&pym_syscache_stray_misses, memory_order_relaxed);
+    out->large_frees +=
+        atomic_load_explicit(&pym_syscache_stray_passed, memory_order_relaxed);
     /* Two looks a moment apart: other threads must not make this negative. */
     if (out->small_allocs >= out->small_live) {
         out->small_frees = out->small_allocs - out->small_live;
@@ -73,7 +77,7 @@ void pym_stats_get(struct pymalloc_stats *out)
 
 void pym_stats_report(int fd)
 {
-    struct pymalloc_stats s;
+    struct pymalloc_totals s;
     pym_stats_get(&s);
     pym_print(fd, "libpymalloc " VERSION ": report\n");
     pym_print(

@@ -11,7 +11,7 @@
 
 #include "pymalloc/pymalloc.h"
 
-void pym_stats_get(struct pymalloc_stats *out);
+void pym_stats_get(struct pymalloc_totals *out);
 
 /* Writes the report to a descriptor. */
 void pym_stats_report(int fd);

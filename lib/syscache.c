@@ -12,6 +12,8 @@ enum { SHARE_SHIFT = 3, GRANT_LEAST = 1 << 19, START_BYTES = 1 << 14, START_LEAS
 enum { LOOK_MS = 1000 };
 
 bool pym_syscache_usable;
+_Atomic uint64_t pym_syscache_stray_misses;
+_Atomic uint64_t pym_syscache_stray_passed;
 
 /* Whether a block's size word tells what the system allocator tells. */
 static bool probe_size(size_t size)
@@ -62,17 +64,51 @@ static uint32_t kept_in(const struct pym_syscache_bin *bin)
 
 /* ---- asking the system ---- */
 
+static void *count_miss(struct pym_syscache *cache, void *block)
+{
+    if (block == NULL) {
+        return NULL;
+    }
+    if (PYM_LIKELY(cache != NULL)) {
+        cache->misses++;
+    } else {
+        atomic_fetch_add_explicit(&pym_syscache_stray_misses, 1, memory_order_relaxed);
+    }
+    return block;
+}
+
+static void note_wish(struct pym_syscache *cache, unsigned cls)
+{
+    cache->missed[cls] = true;
+    cache->busy |= (uint64_t)1 << cls;
+    cache->lent += (int64_t)pym_cached_class_size(cls);
+}
+
 void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed)
 {
-    cache->misses++;
-    if (pym_syscache_usable && size <= PYM_CACHED_MAX) {
-        unsigned cls = pym_cached_class_for(size);
-        size = pym_cached_class_size(cls);
-        cache->missed[cls] = true;
-        cache->busy |= (uint64_t)1 << cls;
-        cache->lent += (int64_t)size;
+    size_t request = pym_syscache_request(size);
+    void *block =
+        zeroed ? pym_sysalloc.calloc(1, request) : pym_sysalloc.malloc(request);
+    if (pym_syscache_usable && cache != NULL && block != NULL && size > PYM_SMALL_MAX &&
+        size <= PYM_CACHED_MAX) {
+        note_wish(cache, pym_cached_class_for(size));
     }
-    return zeroed ? pym_sysalloc.calloc(1, size) : pym_sysalloc.malloc(size);
+    return count_miss(cache, block);
+}
+
+void *pym_syscache_aligned(struct pym_syscache *cache, size_t alignment, size_t size)
+{
+    return count_miss(cache, pym_sysalloc.memalign(alignment, size));
+}
+
+void pym_syscache_pass(struct pym_syscache *cache, void *block)
+{
+    if (PYM_LIKELY(cache != NULL)) {
+        cache->passed++;
+    } else {
+        atomic_fetch_add_explicit(&pym_syscache_stray_passed, 1, memory_order_relaxed);
+    }
+    pym_sysalloc.free(block);
 }
 
 /* ---- giving back ---- */
@@ -178,9 +214,8 @@ PYM_NOINLINE void pym_syscache_overflow(struct pym_syscache *cache,
     cache->missed[cls] = false;
     cache->busy |= (uint64_t)1 << cls;
     if (bin->room == 0) { /* the option is too small for one block */
-        cache->passed++;
         cache->lent -= (int64_t)pym_cached_class_size(cls);
-        pym_sysalloc.free(block);
+        pym_syscache_pass(cache, block);
         return;
     }
     *(void **)block = bin->head;

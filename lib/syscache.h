@@ -21,6 +21,7 @@
 #ifndef PYM_SYSCACHE_H
 #define PYM_SYSCACHE_H
 
+#include "atomic.h"
 #include "sizeclass.h"
 #include "sysalloc.h"
 
@@ -80,7 +81,10 @@ PYM_INLINE size_t pym_syscache_request(size_t size)
                : size;
 }
 
-/* Asks the system for a block of more than PYM_SMALL_MAX bytes. */
+/* Ask the system for a block, pass one to it; and count that.  cache may be
+ * NULL: for threads that have no heap any more. */
+void *pym_syscache_aligned(struct pym_syscache *cache, size_t alignment, size_t size);
+void pym_syscache_pass(struct pym_syscache *cache, void *block);
 void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed);
 
 /* Makes room in a full bin and keeps the block, or returns it. */
@@ -112,6 +116,10 @@ PYM_INLINE bool pym_syscache_keep(struct pym_syscache *cache, void *block)
     bin->head = block;
     return true;
 }
+
+/* Blocks asked of and passed to the system by threads without a cache. */
+extern _Atomic uint64_t pym_syscache_stray_misses PYM_HIDDEN;
+extern _Atomic uint64_t pym_syscache_stray_passed PYM_HIDDEN;
 
 /* Returns everything to the system. */
 void pym_syscache_empty(struct pym_syscache *cache);

@@ -41,7 +41,7 @@ const char *pymalloc_version(void);
  * exact; those of other running threads may lag by what fits into the pools
  * and buffers that these threads have in hand.
  */
-struct pymalloc_stats {
+struct pymalloc_totals {
     /* Small blocks: 1 to PYMALLOC_SMALL_MAX bytes, from pools. */
     uint64_t small_allocs;     /* blocks handed out since the start */
     uint64_t small_frees;      /* blocks freed since the start */
@@ -76,7 +76,7 @@ struct pymalloc_stats {
 };
 
 /* Fills in *out.  Returns 0, or EINVAL when out is NULL. */
-int pymalloc_stats(struct pymalloc_stats *out);
+int pymalloc_stats(struct pymalloc_totals *out);
 
 /*
  * Gives all free memory back to the system now, without waiting for its decay:
