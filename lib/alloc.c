@@ -1,5 +1,6 @@
 #include "alloc.h"
 
+#include "arena.h"
 #include "check.h"
 #include "heaps.h"
 #include "lifecycle.h"
@@ -83,7 +84,18 @@ static PYM_NOINLINE void *large_miss(size_t size, bool zeroed)
     if (PYM_LIKELY(heap != NULL)) {
         pym_heap_tick(heap);
     }
-    return pym_syscache_miss(heap != NULL ? &heap->cache : NULL, size, zeroed);
+    struct pym_syscache *cache = heap != NULL ? &heap->cache : NULL;
+    void *block = pym_syscache_miss(cache, size, zeroed);
+    if (PYM_UNLIKELY(block == NULL) && pym_arena_fit()) {
+        block = pym_syscache_miss(cache, size, zeroed);
+    }
+    return PYM_LIKELY(block != NULL) ? block : out_of_memory();
+}
+
+static PYM_NOINLINE void *tick_and_return(void *block)
+{
+    pym_heap_tick(pym_thread.heap);
+    return block;
 }
 
 static PYM_NOINLINE void *malloc_miss(size_t last)
@@ -98,7 +110,10 @@ PYM_NOINLINE void *pym_alloc_large(size_t last)
         return malloc_miss(last);
     }
     void *block = pym_syscache_take(cache, last);
-    return PYM_LIKELY(block != NULL) ? block : malloc_miss(last);
+    if (PYM_UNLIKELY(block == NULL)) {
+        return malloc_miss(last);
+    }
+    return PYM_LIKELY(cache->countdown != 0) ? block : tick_and_return(block);
 }
 
 static PYM_NOINLINE void pass_to_system(void *block)
@@ -132,6 +147,7 @@ static void *large_calloc(size_t size)
     if (size <= PYM_CACHED_MAX && cache != NULL) {
         void *block = pym_syscache_take(cache, size - 1);
         if (block != NULL) {
+            block = cache->countdown != 0 ? block : tick_and_return(block);
             return memset(block, 0, size);
         }
     }
@@ -186,7 +202,9 @@ void *pym_alloc_aligned(size_t alignment, size_t size)
         pym_alloc_free(block); /* the system's: there is no address range */
     }
     struct pym_heap *heap = own_heap();
-    return pym_syscache_aligned(heap != NULL ? &heap->cache : NULL, alignment, size);
+    void *block = pym_syscache_aligned(heap != NULL ? &heap->cache : NULL, alignment,
+                                       size != 0 ? size : 1);
+    return PYM_LIKELY(block != NULL) ? block : out_of_memory();
 }
 
 /* ---- realloc ---- */
@@ -223,7 +241,8 @@ static void *realloc_foreign(void *block, size_t size)
             return move(block, usable, size);
         }
     }
-    return pym_sysalloc.realloc(block, pym_syscache_request(size));
+    void *moved = pym_sysalloc.realloc(block, pym_syscache_request(size));
+    return PYM_LIKELY(moved != NULL) ? moved : out_of_memory();
 }
 
 void *pym_alloc_realloc(void *block, size_t size)

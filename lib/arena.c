@@ -104,6 +104,7 @@ static bool make_arena(void)
         totals.reserved = pym_region.reserved;
     }
     uint32_t index = (uint32_t)pym_region_extend();
+    totals.reserved = pym_region.reserved;
     if (index == 0) {
         return false;
     }
@@ -168,6 +169,15 @@ struct pym_pool *pym_arena_take(struct pym_heap *owner)
     }
     pym_unlock(&lock);
     return pool;
+}
+
+bool pym_arena_fit(void)
+{
+    pym_lock(&lock);
+    bool smaller = pym_region_fit();
+    totals.reserved = pym_region.reserved;
+    pym_unlock(&lock);
+    return smaller;
 }
 
 void pym_arena_give(struct pym_pool *pool)

@@ -46,6 +46,9 @@ struct pym_arena_totals {
  * no memory can be had. */
 struct pym_pool *pym_arena_take(struct pym_heap *owner);
 
+/* Gives addresses back that a limit forbids; tells whether there were any. */
+bool pym_arena_fit(void);
+
 /* Gives a pool back, all of whose blocks are free. */
 void pym_arena_give(struct pym_pool *pool);
 

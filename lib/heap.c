@@ -8,8 +8,10 @@
 
 #include <string.h>
 
-/* Frees into an active pool between two visits to the clock. */
-enum { TICK = 256 };
+/* Frees into an active pool, or hits of the cache of system blocks, between two
+ * visits to the clock: without and with
+ * free memory that is to go back. */
+enum { TICK = 256, TICK_DIRTY = 32 };
 /* Ticks between two looks at the cache of system blocks. */
 enum { CACHE_TICKS = 16 };
 /* Pools without a block in use that a heap keeps. */
@@ -46,6 +48,16 @@ static void list_remove(struct pym_pool **list, struct pym_pool *pool)
 
 /* ---- states of a pool: see region.h ---- */
 
+static uint32_t tick_length(void)
+{
+    return pym_arena_has_dirty() ? TICK_DIRTY : TICK;
+}
+
+static void arm(struct pym_pool *pool)
+{
+    pool->countdown = pool->armed = tick_length();
+}
+
 static void make_active(struct pym_heap *heap, struct pym_pool *pool,
                         unsigned free_blocks)
 {
@@ -55,7 +67,7 @@ static void make_active(struct pym_heap *heap, struct pym_pool *pool,
     heap->supplied[pool->cls] += free_blocks;
     *bin = pool->local;
     pool->free_to = bin;
-    pool->countdown = TICK;
+    arm(pool);
     pym_snapshot_order();
     pool->state = PYM_POOL_ACTIVE;
     pool->local = NULL;
@@ -63,7 +75,7 @@ static void make_active(struct pym_heap *heap, struct pym_pool *pool,
 
 static void count_recycled(struct pym_heap *heap, const struct pym_pool *pool)
 {
-    heap->recycled[pool->cls] += TICK - pool->countdown;
+    heap->recycled[pool->cls] += pool->armed - pool->countdown;
 }
 
 static void make_full(struct pym_heap *heap, struct pym_pool *pool)
@@ -129,7 +141,7 @@ void pym_heap_event(struct pym_pool *pool)
     switch (pool->state) {
     case PYM_POOL_ACTIVE:
         count_recycled(heap, pool);
-        pool->countdown = TICK;
+        arm(pool);
         pym_heap_tick(heap);
         return;
     case PYM_POOL_FULL:
@@ -254,13 +266,36 @@ void pym_heap_tick(struct pym_heap *heap)
     if (pym_arena_has_dirty()) {
         pym_arena_decay();
     }
+    pym_syscache_arm(&heap->cache, tick_length());
     if (++heap->ticks % CACHE_TICKS == 0) {
         pym_syscache_decay(&heap->cache, pym_os_now_ms());
     }
 }
 
+/* Whether a class has been used so little that it is to have no pool yet. */
+static bool is_rare(const struct pym_heap *heap, unsigned cls)
+{
+    return heap->borrowed[cls] < pym_class_borrows(cls) && heap->active[cls] == NULL &&
+           heap->available[cls] == NULL && pym_class_coarser(cls) != cls;
+}
+
+static void *borrow(struct pym_heap *heap, unsigned cls)
+{
+    unsigned coarser = pym_class_coarser(cls);
+    void *block = heap->bins[coarser];
+    heap->borrowed[cls]++;
+    if (block == NULL) {
+        return pym_heap_refill(heap, coarser);
+    }
+    heap->bins[coarser] = pym_link_get(block);
+    return block;
+}
+
 void *pym_heap_refill(struct pym_heap *heap, unsigned cls)
 {
+    if (is_rare(heap, cls)) {
+        return borrow(heap, cls);
+    }
     PYM_ASSERT(heap->bins[cls] == NULL);
     pym_heap_tick(heap);
     pym_heap_drain(heap);
@@ -401,7 +436,7 @@ PYM_RACY uint64_t pym_heap_handed_out(const struct pym_heap *heap, unsigned cls)
     if (pool != NULL) {
         struct pym_pool_bits bits = {{0}};
         bool intact;
-        blocks += TICK - pool->countdown;
+        blocks += pool->armed - pool->countdown;
         blocks -= pym_pool_mark_list(pool, heap->bins[cls], &bits, &intact);
     }
     return blocks;

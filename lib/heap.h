@@ -48,7 +48,8 @@ struct pym_heap {
     uint32_t purge_seen; /* the last request to purge that was followed */
     struct pym_syscache cache;
     struct pym_outbox outbox;
-    void *saved[PYM_CLASSES]; /* the bins of a heap without a thread */
+    void *saved[PYM_CLASSES];      /* the bins of a heap without a thread */
+    uint8_t borrowed[PYM_CLASSES]; /* blocks had from a coarser class so far */
 
     /* Blocks that entered a bin from the pool or from other threads, and those
      * that the thread itself freed into a bin: together, less what is in the

@@ -23,6 +23,12 @@ void cfree(void *block);
 void free_sized(void *block, size_t size);
 void free_aligned_sized(void *block, size_t alignment, size_t size);
 
+/*
+ * The functions that have a name of their own in every C library allocate and
+ * free by themselves.  The others call these, by calls that can be taken over:
+ * so a program or a tool that replaces some gets all.
+ */
+
 /* ---- C and POSIX ---- */
 
 PYM_EXPORT void *malloc(size_t size)
@@ -52,26 +58,26 @@ PYM_EXPORT void *reallocarray(void *block, size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    return pym_alloc_realloc(block, bytes);
+    return realloc(block, bytes);
 }
 
 PYM_EXPORT void cfree(void *block)
 {
-    pym_alloc_free(block);
+    free(block);
 }
 
 /* The size is not needed; that it is right is not relied upon. */
 PYM_EXPORT void free_sized(void *block, size_t size)
 {
     (void)size;
-    pym_alloc_free(block);
+    free(block);
 }
 
 PYM_EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size)
 {
     (void)alignment;
     (void)size;
-    pym_alloc_free(block);
+    free(block);
 }
 
 PYM_EXPORT void *aligned_alloc(size_t alignment, size_t size)
@@ -101,7 +107,7 @@ PYM_EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
 
 PYM_EXPORT void *valloc(size_t size)
 {
-    return pym_alloc_aligned(pym_os_page_size(), size);
+    return memalign(pym_os_page_size(), size);
 }
 
 PYM_EXPORT void *pvalloc(size_t size)
@@ -111,7 +117,7 @@ PYM_EXPORT void *pvalloc(size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    return pym_alloc_aligned(page, pym_round_up(size, page));
+    return memalign(page, pym_round_up(size, page));
 }
 
 PYM_EXPORT size_t malloc_usable_size(void *block)

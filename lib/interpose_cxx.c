@@ -29,8 +29,8 @@ extern _Noreturn void _ZSt17__throw_bad_allocv(void);
 #pragma weak dlopen
 #endif
 
-/* A function of the C++ runtime, which may have been loaded for one plug-in
- * only, out of sight of a search in link order. */
+/* A function of the C++ runtime.  A search in link order could find another
+ * allocator's instead, or miss a runtime that was loaded for one plug-in. */
 static void *runtime_function(const char *name)
 {
 #ifndef PIC
@@ -39,15 +39,15 @@ static void *runtime_function(const char *name)
     }
 #endif
     static const char *const runtimes[] = {"libstdc++.so.6", "libc++.so.1"};
-    void *function = dlsym(RTLD_NEXT, name);
-    for (size_t i = 0; function == NULL && i < 2; i++) {
+    for (size_t i = 0; i < sizeof(runtimes) / sizeof(runtimes[0]); i++) {
         void *runtime = dlopen(runtimes[i], RTLD_LAZY | RTLD_NOLOAD);
         if (runtime != NULL) {
-            function = dlsym(runtime, name);
+            void *function = dlsym(runtime, name);
             (void)dlclose(runtime);
+            return function;
         }
     }
-    return function;
+    return NULL;
 }
 
 /* The runtime's aligned forms round the size up, and may wrap at its end. */
@@ -93,26 +93,6 @@ static PYM_COLD void *aligned_new_failed(const char *name, size_t size,
     aligned_new_function *function;
     *(void **)&function = runtime_function(name);
     return function != NULL ? function(size, alignment) : new_by_hand(size, alignment);
-}
-
-/* For the forms that return NULL instead: the runtime's form also catches what
- * the new-handler throws, which C cannot. */
-static PYM_COLD void *nothrow_new_failed(const char *name, size_t size, const void *tag)
-{
-    void *(*function)(size_t, const void *);
-    *(void **)&function = runtime_function(name);
-    return function != NULL ? function(size, tag) : NULL;
-}
-
-static PYM_COLD void *aligned_nothrow_new_failed(const char *name, size_t size,
-                                                 size_t alignment, const void *tag)
-{
-    if (is_impossible(size)) {
-        return nothrow_new_failed("_ZnwmRKSt9nothrow_t", size, tag);
-    }
-    void *(*function)(size_t, size_t, const void *);
-    *(void **)&function = runtime_function(name);
-    return function != NULL ? function(size, alignment, tag) : NULL;
 }
 
 /*
@@ -184,8 +164,32 @@ OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t alignment)
     return _ZnwmSt11align_val_t(size, alignment);
 }
 
-/* The forms that return NULL call the throwing ones and catch what they throw.
- * Only if these are ours is it known what they do. */
+/*
+ * The forms that return NULL call the throwing ones and catch what they throw.
+ * Only if these are ours is it known what they do.  The archive leaves them to
+ * the runtime, whose forms a linker puts into the program and which call ours.
+ */
+#ifdef PIC
+/* For the forms that return NULL instead: the runtime's form also catches what
+ * the new-handler throws, which C cannot. */
+static PYM_COLD void *nothrow_new_failed(const char *name, size_t size, const void *tag)
+{
+    void *(*function)(size_t, const void *);
+    *(void **)&function = runtime_function(name);
+    return function != NULL ? function(size, tag) : NULL;
+}
+
+static PYM_COLD void *aligned_nothrow_new_failed(const char *name, size_t size,
+                                                 size_t alignment, const void *tag)
+{
+    if (is_impossible(size)) {
+        return nothrow_new_failed("_ZnwmRKSt9nothrow_t", size, tag);
+    }
+    void *(*function)(size_t, size_t, const void *);
+    *(void **)&function = runtime_function(name);
+    return function != NULL ? function(size, alignment, tag) : NULL;
+}
+
 OPERATOR void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag)
 {
     void *block = _Znwm == own_new ? pym_alloc_malloc(size) : NULL;
@@ -226,6 +230,7 @@ OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
                : aligned_nothrow_new_failed("_ZnamSt11align_val_tRKSt9nothrow_t", size,
                                             alignment, tag);
 }
+#endif
 
 /* ---- operator delete: the size is not needed ---- */
 

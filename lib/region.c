@@ -11,7 +11,7 @@
 enum { LIMITED_SHARE_SHIFT = 2 };
 /* Memory is made usable ahead of need, so that a growing heap costs few calls:
  * an eighth of what there is, within these bounds. */
-enum { AHEAD_SHIFT = 3, AHEAD_LEAST = 4, AHEAD_MOST = 256 };
+enum { AHEAD_SHIFT = 3, AHEAD_LEAST = 4, AHEAD_MOST = 32 };
 
 struct pym_region pym_region;
 uintptr_t pym_region_base PYM_ALIGNED(PYM_CACHE_LINE);
@@ -44,12 +44,17 @@ static void lay_out(uintptr_t base, size_t reserved)
     pym_region.committed_arena = pym_region.first_arena;
 }
 
-void pym_region_init(size_t most)
+/* The part of a limited address space that the range may take. */
+static size_t allowed_bytes(void)
 {
     size_t allowed = pym_os_address_limit();
-    if (allowed != SIZE_MAX && most > allowed >> LIMITED_SHARE_SHIFT) {
-        most = allowed >> LIMITED_SHARE_SHIFT;
-    }
+    return allowed != SIZE_MAX ? allowed >> LIMITED_SHARE_SHIFT : SIZE_MAX;
+}
+
+void pym_region_init(size_t most)
+{
+    size_t allowed = allowed_bytes();
+    most = most < allowed ? most : allowed;
     size_t size = (size_t)1 << 62;
     while (size > most) {
         size >>= 1;
@@ -89,9 +94,23 @@ static int commit_arenas(size_t count)
     return error;
 }
 
+bool pym_region_fit(void)
+{
+    size_t allowed = allowed_bytes() & ~(PYM_ARENA_SIZE - 1);
+    size_t needed = pym_region.committed_arena << PYM_ARENA_SHIFT;
+    size_t kept = allowed > needed ? allowed : needed;
+    if (kept >= pym_region.reserved) {
+        return false;
+    }
+    pym_os_unmap((char *)pym_region_base + kept, pym_region.reserved - kept);
+    pym_region.reserved = kept;
+    return true;
+}
+
 /* Makes more memory usable: ahead of need, or as much as is needed now. */
 static bool commit_more(void)
 {
+    (void)pym_region_fit();
     size_t left = (pym_region.reserved >> PYM_ARENA_SHIFT) - pym_region.committed_arena;
     size_t ahead = (pym_region.end_arena - pym_region.first_arena) >> AHEAD_SHIFT;
     ahead = ahead < AHEAD_LEAST ? AHEAD_LEAST : ahead > AHEAD_MOST ? AHEAD_MOST : ahead;

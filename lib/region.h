@@ -58,6 +58,8 @@ struct pym_pool {
     uint16_t carved;
     uint8_t cls;
     uint8_t state;
+    /* What countdown was set to; only in ACTIVE. */
+    uint32_t armed;
     /* Neighbours in the heap's list; only in AVAILABLE and SPARE. */
     struct pym_pool *next;
     struct pym_pool *prev;
@@ -142,6 +144,13 @@ PYM_INLINE char *pym_region_pool_start(const struct pym_pool *pool)
  * empty if nothing can be had.  Called once, under the arena lock.
  */
 void pym_region_init(size_t most);
+
+/*
+ * Gives back the part of the range that nothing lies in, as far as it is more
+ * than the program's limit on addresses, which may have come later than the
+ * range, leaves to us.  Tells whether it did.  Called under the arena lock.
+ */
+bool pym_region_fit(void);
 
 /*
  * Makes one more arena and returns its index: its memory and its records are

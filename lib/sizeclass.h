@@ -28,6 +28,23 @@ PYM_INLINE unsigned pym_class_capacity(unsigned cls)
     return (unsigned)(PYM_POOL_SIZE / pym_class_size(cls));
 }
 
+/*
+ * A thread's first blocks of a class, up to so many, come from the next coarser
+ * class of a power of two, if that is another one: so a program that uses all
+ * classes a little does not pay a page for each.
+ */
+PYM_INLINE unsigned pym_class_borrows(unsigned cls)
+{
+    return (unsigned)(1024 / pym_class_size(cls));
+}
+
+PYM_INLINE unsigned pym_class_coarser(unsigned cls)
+{
+    unsigned ones = cls | cls >> 1;
+    ones |= ones >> 2;
+    return ones | ones >> 4;
+}
+
 /* The free blocks at which a full pool is used again: a quarter. */
 PYM_INLINE unsigned pym_class_wake(unsigned cls)
 {

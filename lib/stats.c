@@ -17,11 +17,11 @@ static PYM_RACY void add_heap(struct pym_heap *heap, bool idle, void *arg)
     }
     const struct pym_syscache *cache = &heap->cache;
     out->remote_frees += heap->received;
-    out->large_allocs += cache->hits + cache->misses;
+    out->large_allocs += pym_syscache_hits(cache) + cache->misses;
     size_t bytes;
     size_t cached = pym_syscache_count(cache, &bytes);
-    out->large_frees += cache->hits + cached + cache->shed + cache->passed;
-    out->large_cache_hits += cache->hits;
+    out->large_frees += pym_syscache_hits(cache) + cached + cache->shed + cache->passed;
+    out->large_cache_hits += pym_syscache_hits(cache);
     out->large_cached += cached;
     out->large_cached_bytes += bytes;
 }

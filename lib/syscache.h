@@ -42,10 +42,13 @@ struct pym_syscache {
     size_t granted;                  /* bytes of all bins' room */
     int64_t lent;                    /* bytes had from the system less bytes returned */
 
-    uint64_t hits;
-    uint64_t misses; /* blocks asked of the system, cacheable or not */
-    uint64_t passed; /* frees that went to the system at once */
-    uint64_t shed;   /* blocks that went to the system from here */
+    /* Hits until the heap is to look at the clock, as a pool counts frees. */
+    uint32_t countdown;
+    uint32_t armed;    /* what countdown was set to */
+    uint64_t old_hits; /* before that */
+    uint64_t misses;   /* blocks asked of the system, cacheable or not */
+    uint64_t passed;   /* frees that went to the system at once */
+    uint64_t shed;     /* blocks that went to the system from here */
 };
 
 /* Whether blocks may be cached at all; false until the probe has said so. */
@@ -57,8 +60,20 @@ void pym_syscache_probe(void);
 /* Zeroed memory is made a cache without room. */
 void pym_syscache_init(struct pym_syscache *cache);
 
+PYM_INLINE uint64_t pym_syscache_hits(const struct pym_syscache *cache)
+{
+    return cache->old_hits + cache->armed - cache->countdown;
+}
+
+/* Sets the countdown anew. */
+PYM_INLINE void pym_syscache_arm(struct pym_syscache *cache, uint32_t hits)
+{
+    cache->old_hits = pym_syscache_hits(cache);
+    cache->countdown = cache->armed = hits;
+}
+
 /* A cached block for a request of last + 1 bytes, PYM_SMALL_MAX < last + 1 <=
- * PYM_CACHED_MAX, or NULL. */
+ * PYM_CACHED_MAX, or NULL.  After it the countdown may be 0. */
 PYM_INLINE void *pym_syscache_take(struct pym_syscache *cache, size_t last)
 {
     struct pym_syscache_bin *bin =
@@ -67,7 +82,7 @@ PYM_INLINE void *pym_syscache_take(struct pym_syscache *cache, size_t last)
     if (PYM_LIKELY(block != NULL)) {
         bin->head = *(void **)block;
         bin->room++;
-        cache->hits++;
+        cache->countdown--;
     }
     return block;
 }

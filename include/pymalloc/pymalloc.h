@@ -100,8 +100,9 @@ int pymalloc_option_get(const char *name, char *value, size_t size);
  */
 int pymalloc_option_set(const char *name, const char *value);
 
-/* The usable size that malloc(size) would give; size itself if the request
- * would go to the system allocator.  For growing a buffer without waste. */
+/* The largest size that takes no more memory than size does: what a buffer that
+ * grows should ask for.  size itself if the request would go to the system
+ * allocator.  malloc_usable_size of the block is that or more. */
 size_t pymalloc_good_size(size_t size);
 
 /* Nonzero if ptr points into a small block of ours (live or free), 0 for a
@@ -112,8 +113,9 @@ int pymalloc_owns(const void *ptr);
  * Calls visit(block, size, arg) for every live small block; size is the
  * block's usable size.  A nonzero result of visit ends the walk and is
  * returned; otherwise 0.  Blocks that other threads allocate or free during
- * the walk may be seen or missed; all others are seen exactly once.  visit may
- * allocate and free.
+ * the walk may be seen or missed, and so may blocks that one running thread has
+ * freed and another has not taken back yet; all others are seen exactly once.
+ * visit may allocate and free.
  */
 int pymalloc_walk(int (*visit)(void *block, size_t size, void *arg), void *arg);
 
