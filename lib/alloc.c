@@ -222,7 +222,7 @@ static void *move(void *block, size_t usable, size_t size)
     if (PYM_UNLIKELY(moved == NULL)) {
         return size <= usable ? block : NULL;
     }
-    memcpy(moved, block, usable < size ? usable : size);
+    memcpy(moved, pym_track_allocated(block, usable), usable < size ? usable : size);
     pym_alloc_free(block);
     return moved;
 }

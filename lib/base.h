@@ -74,7 +74,11 @@
 
 /* For functions that look at other threads' structures without synchronisation
  * and are prepared for any value that they may find there. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define PYM_RACY __attribute__((noinline, noipa, no_sanitize("thread")))
+#else
 #define PYM_RACY __attribute__((noinline, no_sanitize("thread")))
+#endif
 
 PYM_INLINE size_t pym_round_up(size_t n, size_t alignment)
 {

@@ -485,6 +485,12 @@ static unsigned verify_pool(const struct pym_heap *heap, const struct pym_pool *
     return wrong;
 }
 
+/* Other heaps' pools may change hands meanwhile, but none from or to this one. */
+static PYM_RACY bool has_pool(const struct pym_heap *heap, const struct pym_pool *pool)
+{
+    return pool->owner == heap;
+}
+
 static unsigned verify_list(const struct pym_heap *heap, const struct pym_pool *list,
                             enum pym_pool_state state, reporter *report)
 {
@@ -512,7 +518,7 @@ unsigned pym_heap_verify(const struct pym_heap *heap, reporter *report)
     size_t end = pym_region_limit() >> PYM_POOL_SHIFT;
     for (size_t i = pym_region.first_arena * PYM_ARENA_POOLS; i < end; i++) {
         const struct pym_pool *pool = pym_region_pool_at(i << PYM_POOL_SHIFT);
-        if (pool->owner == heap) {
+        if (has_pool(heap, pool)) {
             wrong += verify_pool(heap, pool, report);
         }
     }

@@ -45,8 +45,9 @@ PYM_RACY unsigned pym_inspect_pool(const struct pym_pool *pool,
 
 /* The blocks are found while nothing can change hands, and visited after that,
  * so that visit may do what it likes. */
-static int walk_pool(const struct pym_pool *pool,
-                     int (*visit)(void *block, size_t size, void *arg), void *arg)
+static PYM_RACY int walk_pool(const struct pym_pool *pool,
+                              int (*visit)(void *block, size_t size, void *arg),
+                              void *arg)
 {
     struct pym_pool_bits live;
     pym_heaps_hold();

@@ -26,7 +26,7 @@ static PYM_RACY void add_heap(struct pym_heap *heap, bool idle, void *arg)
     out->large_cached_bytes += bytes;
 }
 
-static void add_pools(struct pymalloc_totals *out)
+static PYM_RACY void add_pools(struct pymalloc_totals *out)
 {
     size_t end = pym_region_limit() >> PYM_POOL_SHIFT;
     for (size_t i = pym_region.first_arena * PYM_ARENA_POOLS; i < end; i++) {

@@ -8,6 +8,10 @@
 #include <sched.h>
 #include <string.h>
 
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+#endif
+
 /* ---- a static buffer for what the lookup allocates ---- */
 
 enum { BOOT_SIZE = 16384 };
@@ -172,6 +176,17 @@ static void *sibling_symbol(const char *name, void *object)
     return object_of(function) == object ? function : NULL;
 }
 
+static bool is_glibc(void *object)
+{
+#ifdef __GLIBC__
+    const char *(*function)(void) = gnu_get_libc_version;
+    return object != NULL && object == object_of(*(void **)&function);
+#else
+    (void)object;
+    return false;
+#endif
+}
+
 static bool find_next(struct pym_sysalloc *found)
 {
     void *malloc_function = next_symbol("malloc");
@@ -188,6 +203,7 @@ static bool find_next(struct pym_sysalloc *found)
     *(void **)&found->trim = sibling_symbol("malloc_trim", object);
     *(void **)&found->tune = sibling_symbol("mallopt", object);
     found->mallinfo2 = sibling_symbol("mallinfo2", object);
+    found->has_word = is_glibc(object);
     return found->calloc != NULL && found->realloc != NULL && found->free != NULL &&
            found->memalign != NULL;
 }
@@ -212,6 +228,7 @@ static bool find_glibc(struct pym_sysalloc *found)
         .free = __libc_free,
         .memalign = __libc_memalign,
         .usable_size = chunk_usable_size,
+        .has_word = true,
     };
     return true;
 }
@@ -223,6 +240,7 @@ static const struct pym_sysalloc pages = {
     .free = pages_free,
     .memalign = pages_memalign,
     .usable_size = pages_usable_size,
+    .has_word = true,
 };
 
 /* Blocks of the static buffer outlive the lookup, so the three functions that

@@ -32,6 +32,8 @@ struct pym_sysalloc {
     int (*trim)(size_t keep);
     int (*tune)(int parameter, int value);
     void *mallinfo2; /* struct mallinfo2 (*)(void) */
+    /* Whether the word before a block can be read, and may hold its size. */
+    bool has_word;
 };
 
 extern struct pym_sysalloc pym_sysalloc PYM_HIDDEN;
@@ -46,6 +48,7 @@ void pym_sysalloc_init(void);
  *     | size of block + 8, flags |  block ...
  *
  * Whether the system allocator really does so must have been probed before.
+ * With other allocators the word before a block may not even be mapped.
  */
 enum { PYM_CHUNK_MAPPED = 2, PYM_CHUNK_FLAGS = 7, PYM_CHUNK_HEADER = 8 };
 

@@ -34,8 +34,8 @@ static bool probe_size(size_t size)
 void pym_syscache_probe(void)
 {
     static const size_t sizes[] = {520, 1000, 1024, 5000, 32760};
-    if (PYM_OPTION(cache) == 0 || pym_sysalloc.usable_size == NULL || PYM_ASAN ||
-        pym_track_valgrind()) {
+    if (PYM_OPTION(cache) == 0 || !pym_sysalloc.has_word ||
+        pym_sysalloc.usable_size == NULL || pym_track_valgrind()) {
         return;
     }
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
