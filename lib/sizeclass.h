@@ -45,10 +45,12 @@ PYM_INLINE unsigned pym_class_coarser(unsigned cls)
     return ones | ones >> 4;
 }
 
-/* The free blocks at which a full pool is used again: a quarter. */
+/* The free blocks at which a full pool is used again: an eighth, but so many that
+ * it is worth while. */
 PYM_INLINE unsigned pym_class_wake(unsigned cls)
 {
-    return pym_class_capacity(cls) / 4;
+    unsigned eighth = pym_class_capacity(cls) / 8;
+    return eighth > 8 ? eighth : 8;
 }
 
 /* The index of the block of a pool that an offset into the pool lies in. */
