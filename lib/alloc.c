@@ -33,7 +33,9 @@ static PYM_COLD void *small_elsewhere(unsigned cls)
             return block;
         }
     }
-    return pym_sysalloc.malloc(pym_class_size(cls));
+    struct pym_heap *heap = pym_thread.heap;
+    return pym_syscache_miss(heap != NULL ? &heap->cache : NULL, pym_class_size(cls),
+                             false);
 }
 
 PYM_NOINLINE void *pym_alloc_refill(size_t wanted)

@@ -15,7 +15,7 @@
 #define PYM_OPTION_LIST(X)                                                             \
     X(help, PYM_OPTION_FLAG, 0, 0, 1, false, "list the options at the start")          \
     X(stats, PYM_OPTION_FLAG, 0, 0, 1, true, "print a report at exit")                 \
-    X(cache, PYM_OPTION_BYTES, 1 << 20, 0, 1 << 30, true,                              \
+    X(cache, PYM_OPTION_BYTES, 1 << 24, 0, 1 << 30, true,                              \
       "bytes of freed system blocks that a thread keeps at most; 0: none")             \
     X(decay, PYM_OPTION_NUMBER, 250, 0, 3600000, true,                                 \
       "milliseconds that free pools wait before their memory goes back")               \

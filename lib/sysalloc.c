@@ -24,8 +24,7 @@ static bool boot_owns(const void *block)
     return (uintptr_t)block - (uintptr_t)boot_space < BOOT_SIZE;
 }
 
-/* The word before a block says its size and claims that it is a mapping: no
- * cache of system blocks takes one of those. */
+/* The word before a block says its size, as glibc's does. */
 static void *boot_malloc(size_t size)
 {
     size_t step = pym_round_up(size, PYM_GRAIN) + PYM_GRAIN;
@@ -35,8 +34,7 @@ static void *boot_malloc(size_t size)
         return NULL;
     }
     char *block = boot_space + at + PYM_GRAIN;
-    ((size_t *)(void *)block)[-1] =
-        (step - PYM_GRAIN + PYM_CHUNK_HEADER) | PYM_CHUNK_MAPPED;
+    ((size_t *)(void *)block)[-1] = (step - PYM_GRAIN + PYM_CHUNK_HEADER);
     return block;
 }
 

@@ -3,11 +3,11 @@
 #include "options.h"
 #include "track.h"
 
-#include <string.h>
+#include <errno.h>
 
 /* Room is granted up to this share of what the heap has from the system, but at
  * least so many bytes; a bin starts with room for so many bytes. */
-enum { SHARE_SHIFT = 3, GRANT_LEAST = 1 << 19, START_BYTES = 1 << 14, START_LEAST = 4 };
+enum { SHARE_SHIFT = 3, GRANT_LEAST = 1 << 20, START_BYTES = 1 << 14, START_LEAST = 4 };
 /* Milliseconds between two looks at idle bins. */
 enum { LOOK_MS = 1000 };
 
@@ -48,7 +48,16 @@ void pym_syscache_probe(void)
 
 void pym_syscache_init(struct pym_syscache *cache)
 {
-    memcpy(cache->map, pym_cached_class_table, sizeof(cache->map));
+    for (size_t i = 0; i < sizeof(cache->map) / sizeof(cache->map[0]); i++) {
+        cache->map[i] =
+            (uint16_t)(pym_cached_class_table[i] * sizeof(struct pym_syscache_bin));
+    }
+}
+
+/* Room is counted with a sign, and so are its bytes. */
+static int64_t class_bytes(unsigned cls)
+{
+    return (int64_t)pym_cached_class_size(cls);
 }
 
 static unsigned class_of(const struct pym_syscache *cache,
@@ -57,7 +66,7 @@ static unsigned class_of(const struct pym_syscache *cache,
     return (unsigned)(bin - cache->bin);
 }
 
-static uint32_t kept_in(const struct pym_syscache_bin *bin)
+static int32_t kept_in(const struct pym_syscache_bin *bin)
 {
     return bin->most - bin->room;
 }
@@ -81,7 +90,7 @@ static void note_wish(struct pym_syscache *cache, unsigned cls)
 {
     cache->missed[cls] = true;
     cache->busy |= (uint64_t)1 << cls;
-    cache->lent += (int64_t)pym_cached_class_size(cls);
+    cache->lent += class_bytes(cls);
 }
 
 void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed)
@@ -114,16 +123,18 @@ void pym_syscache_pass(struct pym_syscache *cache, void *block)
 /* ---- giving back ---- */
 
 static void shed(struct pym_syscache *cache, struct pym_syscache_bin *bin,
-                 uint32_t blocks)
+                 int32_t blocks)
 {
-    cache->shed += blocks;
-    cache->lent -= (int64_t)(blocks * pym_cached_class_size(class_of(cache, bin)));
+    cache->shed += (uint64_t)blocks;
+    cache->lent -= blocks * class_bytes(class_of(cache, bin));
+    int saved = errno;
     for (; blocks > 0; blocks--) {
         void *block = bin->head;
         bin->head = *(void **)block;
         bin->room++;
         pym_sysalloc.free(block);
     }
+    errno = saved;
 }
 
 void pym_syscache_empty(struct pym_syscache *cache)
@@ -145,11 +156,11 @@ void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
     for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
         struct pym_syscache_bin *bin = &cache->bin[cls];
         if ((cache->busy >> cls & 1) == 0 && bin->most != 0) {
-            uint32_t surplus = (kept_in(bin) + 1) / 2;
+            int32_t surplus = (kept_in(bin) + 1) / 2;
             shed(cache, bin, surplus);
             bin->room -= surplus;
             bin->most -= surplus;
-            cache->granted -= surplus * pym_cached_class_size(cls);
+            cache->granted -= surplus * class_bytes(cls);
         }
     }
     cache->busy = 0;
@@ -157,41 +168,41 @@ void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
 
 /* ---- room ---- */
 
-static size_t grant_limit(const struct pym_syscache *cache)
+static int64_t grant_limit(const struct pym_syscache *cache)
 {
-    size_t most = PYM_OPTION(cache);
-    size_t share = cache->lent > 0 ? (size_t)cache->lent >> SHARE_SHIFT : 0;
-    size_t limit = share > GRANT_LEAST ? share : GRANT_LEAST;
+    int64_t most = (int64_t)PYM_OPTION(cache);
+    int64_t share = cache->lent / (1 << SHARE_SHIFT);
+    int64_t limit = share > GRANT_LEAST ? share : GRANT_LEAST;
     return limit < most ? limit : most;
 }
 
 /* Takes room that is not in use away from other bins, the largest first. */
-static void reclaim_room(struct pym_syscache *cache, size_t wanted)
+static void reclaim_room(struct pym_syscache *cache, int64_t wanted)
 {
-    size_t found = 0;
+    int64_t found = 0;
     for (unsigned cls = PYM_CACHED_CLASSES; cls-- > 0 && found < wanted;) {
         struct pym_syscache_bin *bin = &cache->bin[cls];
-        uint32_t unused = bin->room / 2;
+        int32_t unused = bin->room / 2;
         bin->room -= unused;
         bin->most -= unused;
-        found += unused * pym_cached_class_size(cls);
+        found += unused * class_bytes(cls);
     }
     cache->granted -= found;
 }
 
 /* More room for a bin: some for a new one, twice as much for one whose class has
  * missed.  0 if the cache is not to grow. */
-static uint32_t more_room(struct pym_syscache *cache, unsigned cls, uint32_t most)
+static int32_t more_room(struct pym_syscache *cache, unsigned cls, int32_t most)
 {
-    size_t size = pym_cached_class_size(cls);
-    uint32_t more = most;
+    int64_t size = class_bytes(cls);
+    int32_t more = most;
     if (most == 0) {
-        more = (uint32_t)(START_BYTES / size);
+        more = (int32_t)(START_BYTES / size);
         more = more < START_LEAST ? START_LEAST : more;
     } else if (!cache->missed[cls]) {
         return 0;
     }
-    size_t limit = grant_limit(cache);
+    int64_t limit = grant_limit(cache);
     if (cache->granted + more * size > limit) {
         reclaim_room(cache, more * size);
     }
@@ -203,18 +214,18 @@ PYM_NOINLINE void pym_syscache_overflow(struct pym_syscache *cache,
 {
     unsigned cls = class_of(cache, bin);
     bin->room = 0;
-    uint32_t more = more_room(cache, cls, bin->most);
+    int32_t more = more_room(cache, cls, bin->most);
     if (more != 0) {
         bin->room = more;
         bin->most += more;
-        cache->granted += more * pym_cached_class_size(cls);
+        cache->granted += more * class_bytes(cls);
     } else {
         shed(cache, bin, (bin->most + 1) / 2);
     }
     cache->missed[cls] = false;
     cache->busy |= (uint64_t)1 << cls;
     if (bin->room == 0) { /* the option is too small for one block */
-        cache->lent -= (int64_t)pym_cached_class_size(cls);
+        cache->lent -= class_bytes(cls);
         pym_syscache_pass(cache, block);
         return;
     }
@@ -230,8 +241,9 @@ size_t pym_syscache_count(const struct pym_syscache *cache, size_t *bytes)
     size_t count = 0;
     *bytes = 0;
     for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
-        count += kept_in(&cache->bin[cls]);
-        *bytes += kept_in(&cache->bin[cls]) * pym_cached_class_size(cls);
+        size_t kept = (size_t)kept_in(&cache->bin[cls]);
+        count += kept;
+        *bytes += kept * pym_cached_class_size(cls);
     }
     return count;
 }
@@ -245,6 +257,6 @@ void pym_syscache_recover(struct pym_syscache *cache)
         for (void *block = bin->head; block != NULL; block = *(void **)block) {
             bin->most++;
         }
-        cache->granted += bin->most * pym_cached_class_size(cls);
+        cache->granted += bin->most * class_bytes(cls);
     }
 }

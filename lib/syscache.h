@@ -26,20 +26,21 @@
 #include "sysalloc.h"
 
 struct pym_syscache_bin {
-    void *head;    /* linked through the first words */
-    uint32_t room; /* blocks that still fit */
-    uint32_t most; /* blocks that fit in all */
+    void *head;   /* linked through the first words */
+    int32_t room; /* blocks that still fit */
+    int32_t most; /* blocks that fit in all */
 };
 
 struct pym_syscache {
     struct pym_syscache_bin bin[PYM_CACHED_CLASSES];
-    /* pym_cached_class_table, within reach of one addressing mode. */
-    uint8_t map[(PYM_CACHED_MAX >> PYM_CACHED_STEP_SHIFT) + 1];
+    /* pym_cached_class_table, as distances of the class's bin from here: what a
+     * hit needs, within reach of one addressing mode. */
+    uint16_t map[(PYM_CACHED_MAX >> PYM_CACHED_STEP_SHIFT) + 1];
 
     bool missed[PYM_CACHED_CLASSES]; /* since the bin last overflowed */
     uint64_t busy;                   /* bins that missed or overflowed lately */
     uint64_t next_look_ms;           /* when to look at the idle ones */
-    size_t granted;                  /* bytes of all bins' room */
+    int64_t granted;                 /* bytes of all bins' room */
     int64_t lent;                    /* bytes had from the system less bytes returned */
 
     /* Hits until the heap is to look at the clock, as a pool counts frees. */
@@ -60,6 +61,12 @@ void pym_syscache_probe(void);
 /* Zeroed memory is made a cache without room. */
 void pym_syscache_init(struct pym_syscache *cache);
 
+PYM_INLINE struct pym_syscache_bin *pym_syscache_bin_at(struct pym_syscache *cache,
+                                                        size_t index)
+{
+    return (struct pym_syscache_bin *)(void *)((char *)cache + cache->map[index]);
+}
+
 PYM_INLINE uint64_t pym_syscache_hits(const struct pym_syscache *cache)
 {
     return cache->old_hits + cache->armed - cache->countdown;
@@ -77,7 +84,7 @@ PYM_INLINE void pym_syscache_arm(struct pym_syscache *cache, uint32_t hits)
 PYM_INLINE void *pym_syscache_take(struct pym_syscache *cache, size_t last)
 {
     struct pym_syscache_bin *bin =
-        &cache->bin[cache->map[last >> PYM_CACHED_STEP_SHIFT]];
+        pym_syscache_bin_at(cache, last >> PYM_CACHED_STEP_SHIFT);
     void *block = bin->head;
     if (PYM_LIKELY(block != NULL)) {
         bin->head = *(void **)block;
@@ -116,14 +123,15 @@ PYM_INLINE bool pym_syscache_keep(struct pym_syscache *cache, void *block)
     };
     size_t word = pym_sysalloc_chunk_word(block);
     /* The flags do not matter to the index: a size is a multiple of 8 that is
-     * no multiple of STEP, so they carry nothing over. */
+     * no multiple of STEP, so they carry nothing over.  Nor does it matter that
+     * a mapping's last word is not usable: no class ends there. */
     size_t above = word - PYM_CHUNK_HEADER - LEAST;
-    if (PYM_UNLIKELY(above > LAST - LEAST || (word & PYM_CHUNK_MAPPED) != 0)) {
+    if (PYM_UNLIKELY(above > LAST - LEAST)) {
         return false;
     }
     size_t index = (above >> PYM_CACHED_STEP_SHIFT) + (LEAST >> PYM_CACHED_STEP_SHIFT);
-    struct pym_syscache_bin *bin = &cache->bin[cache->map[index] - 1];
-    if (PYM_UNLIKELY(bin->room-- == 0)) {
+    struct pym_syscache_bin *bin = pym_syscache_bin_at(cache, index) - 1;
+    if (PYM_UNLIKELY(--bin->room < 0)) {
         pym_syscache_overflow(cache, bin, block);
         return true;
     }
