@@ -5,13 +5,26 @@
 
 #include <errno.h>
 
-/* Room is granted up to this share of what the heap has from the system, but at
- * least so many bytes; a bin starts with room for so many bytes. */
-enum { SHARE_SHIFT = 3, GRANT_LEAST = 1 << 20, START_BYTES = 1 << 14, START_LEAST = 4 };
+/* All caches together are granted room up to this share of the blocks of such
+ * sizes that the program has, but each at least so many bytes; a bin starts with
+ * room for so many bytes.  A cache tells the total when it has so many to tell. */
+enum {
+    SHARE_SHIFT = 2,
+    GRANT_LEAST = 1 << 18,
+    TELL_BYTES = 1 << 16,
+    START_BYTES = 1 << 14,
+    START_LEAST = 4
+};
 /* Milliseconds between two looks at idle bins. */
 enum { LOOK_MS = 1000 };
 
 bool pym_syscache_usable;
+
+/* Of all caches: bytes had from the system less those returned, and how many
+ * there are.  Read without order: they only tune. */
+static _Atomic int64_t total_lent;
+static _Atomic int64_t caches;
+
 _Atomic uint64_t pym_syscache_stray_misses;
 _Atomic uint64_t pym_syscache_stray_passed;
 
@@ -48,6 +61,7 @@ void pym_syscache_probe(void)
 
 void pym_syscache_init(struct pym_syscache *cache)
 {
+    atomic_fetch_add_explicit(&caches, 1, memory_order_relaxed);
     for (size_t i = 0; i < sizeof(cache->map) / sizeof(cache->map[0]); i++) {
         cache->map[i] =
             (uint16_t)(pym_cached_class_table[i] * sizeof(struct pym_syscache_bin));
@@ -86,11 +100,20 @@ static void *count_miss(struct pym_syscache *cache, void *block)
     return block;
 }
 
+static void note_lent(struct pym_syscache *cache, int64_t bytes)
+{
+    cache->lent += bytes;
+    if (cache->lent > TELL_BYTES || cache->lent < -TELL_BYTES) {
+        atomic_fetch_add_explicit(&total_lent, cache->lent, memory_order_relaxed);
+        cache->lent = 0;
+    }
+}
+
 static void note_wish(struct pym_syscache *cache, unsigned cls)
 {
     cache->missed[cls] = true;
     cache->busy |= (uint64_t)1 << cls;
-    cache->lent += class_bytes(cls);
+    note_lent(cache, class_bytes(cls));
 }
 
 void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed)
@@ -126,7 +149,7 @@ static void shed(struct pym_syscache *cache, struct pym_syscache_bin *bin,
                  int32_t blocks)
 {
     cache->shed += (uint64_t)blocks;
-    cache->lent -= blocks * class_bytes(class_of(cache, bin));
+    note_lent(cache, -blocks * class_bytes(class_of(cache, bin)));
     int saved = errno;
     for (; blocks > 0; blocks--) {
         void *block = bin->head;
@@ -168,10 +191,12 @@ void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
 
 /* ---- room ---- */
 
-static int64_t grant_limit(const struct pym_syscache *cache)
+static int64_t grant_limit(void)
 {
     int64_t most = (int64_t)PYM_OPTION(cache);
-    int64_t share = cache->lent / (1 << SHARE_SHIFT);
+    int64_t all = atomic_load_explicit(&total_lent, memory_order_relaxed);
+    int64_t share =
+        all / atomic_load_explicit(&caches, memory_order_relaxed) / (1 << SHARE_SHIFT);
     int64_t limit = share > GRANT_LEAST ? share : GRANT_LEAST;
     return limit < most ? limit : most;
 }
@@ -202,7 +227,7 @@ static int32_t more_room(struct pym_syscache *cache, unsigned cls, int32_t most)
     } else if (!cache->missed[cls]) {
         return 0;
     }
-    int64_t limit = grant_limit(cache);
+    int64_t limit = grant_limit();
     if (cache->granted + more * size > limit) {
         reclaim_room(cache, more * size);
     }
@@ -225,7 +250,7 @@ PYM_NOINLINE void pym_syscache_overflow(struct pym_syscache *cache,
     cache->missed[cls] = false;
     cache->busy |= (uint64_t)1 << cls;
     if (bin->room == 0) { /* the option is too small for one block */
-        cache->lent -= class_bytes(cls);
+        note_lent(cache, -class_bytes(cls));
         pym_syscache_pass(cache, block);
         return;
     }

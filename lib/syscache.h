@@ -8,8 +8,8 @@
  *
  * A bin has room for so many blocks.  When it is full and its class has missed
  * since the last time, the cache was too small for the program: the bin gets
- * twice the room, as long as all room together stays within a share of what the
- * heap has had from the system, and within the option "cache".  Otherwise half
+ * twice the room, as long as all room together stays within a share of the blocks
+ * of such sizes that the program has, and within the option "cache".  Otherwise half
  * of the bin goes back.  A bin that neither missed nor overflowed for a while
  * gives up half of what it holds.
  *
@@ -41,7 +41,7 @@ struct pym_syscache {
     uint64_t busy;                   /* bins that missed or overflowed lately */
     uint64_t next_look_ms;           /* when to look at the idle ones */
     int64_t granted;                 /* bytes of all bins' room */
-    int64_t lent;                    /* bytes had from the system less bytes returned */
+    int64_t lent; /* bytes had from the system less returned, since last told */
 
     /* Hits until the heap is to look at the clock, as a pool counts frees. */
     uint32_t countdown;
