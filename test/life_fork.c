@@ -1,0 +1,293 @@
+/* fork while other threads are anywhere in the allocator. */
+#include "support.h"
+
+#include <malloc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+enum { BUSY = 4, SLOTS = 256, CHILD_SECONDS = 20 };
+
+/* A block in the open: who takes the pointer out of its slot has the block. */
+struct parcel {
+    struct parcel *self;
+    uint32_t size;
+    uint32_t tag;
+    unsigned char content[];
+};
+
+static _Atomic(struct parcel *) slot[SLOTS];
+static _Atomic int stop;
+static pthread_t busy[BUSY + 1];
+
+static struct parcel *parcel_new(struct rng *rng)
+{
+    size_t size = rng_below(rng, rng_below(rng, 8) ? 490 : 12000);
+    struct parcel *p = malloc(sizeof *p + size);
+    if (p) {
+        p->self = p;
+        p->size = (uint32_t)size;
+        p->tag = (uint32_t)rng_next(rng);
+        pattern_fill(p->content, size, p->tag);
+    }
+    return p;
+}
+
+/* Checks and frees; true if it was sound. */
+static int parcel_delete(struct parcel *p)
+{
+    int sound = !p || (p->self == p && pattern_holds(p->content, p->size, p->tag));
+    if (p) {
+        p->self = NULL;
+        free(p);
+    }
+    return sound;
+}
+
+static void *keep_busy(void *arg)
+{
+    struct rng rng = {(uintptr_t)arg + 1};
+    uintptr_t damaged = 0;
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+        struct parcel *p = parcel_new(&rng);
+        damaged += !parcel_delete(atomic_exchange(&slot[rng_below(&rng, SLOTS)], p));
+    }
+    return (void *)damaged;
+}
+
+/* glibc's fork takes the locks of stdio, then those of its own malloc. */
+static void *keep_stdio_busy(void *arg)
+{
+    (void)arg;
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+        char *line = NULL;
+        size_t room = 0;
+        FILE *f = fopen("/proc/self/comm", "r");
+        if (f) {
+            (void)!getline(&line, &room, f);
+            fclose(f);
+        }
+        free(line);
+    }
+    return NULL;
+}
+
+static void start_busy_threads(int with_stdio)
+{
+    atomic_store(&stop, 0);
+    for (uintptr_t i = 0; i < BUSY; i++) {
+        pthread_create(&busy[i], NULL, keep_busy, (void *)i);
+    }
+    if (with_stdio) {
+        pthread_create(&busy[BUSY], NULL, keep_stdio_busy, NULL);
+    }
+}
+
+static void stop_busy_threads(int with_stdio)
+{
+    atomic_store(&stop, 1);
+    for (int i = 0; i < BUSY; i++) {
+        void *damaged;
+        pthread_join(busy[i], &damaged);
+        CHECK(damaged == NULL, "busy thread %d found damage", i);
+    }
+    if (with_stdio) {
+        pthread_join(busy[BUSY], NULL);
+    }
+    for (int i = 0; i < SLOTS; i++) {
+        CHECK(parcel_delete(atomic_exchange(&slot[i], NULL)), "slot %d", i);
+    }
+    CHECK_EQ(pymalloc_verify(), 0, "the parent's heap is sound");
+}
+
+/* What a child does: all slots are its own now, and no thread but it is left.
+ * Returns what went wrong, 0 if nothing. */
+static int child_work(int number, int thorough)
+{
+    enum { OWN = 30 };
+    struct rng rng = {(uint64_t)number};
+    struct parcel *own[OWN];
+    if (thorough && pymalloc_verify() != 0) {
+        return 1;
+    }
+    for (int i = 0; i < SLOTS; i++) {
+        if ((i + number) % 6 == 0 && !parcel_delete(atomic_exchange(&slot[i], NULL))) {
+            return 2;
+        }
+    }
+    for (int i = 0; i < OWN; i++) {
+        own[i] = parcel_new(&rng);
+        if (!own[i]) {
+            return 3;
+        }
+    }
+    for (int i = 0; i < OWN; i++) {
+        if (!parcel_delete(own[i])) {
+            return 4;
+        }
+    }
+    void *p = realloc(malloc(100), 100000);
+    free(realloc(p, 50));
+    if (thorough && pymalloc_verify() != 0) {
+        return 5;
+    }
+    return 0;
+}
+
+static pid_t fork_worker(int number, int thorough)
+{
+    pid_t pid = fork();
+    if (pid < 0) {
+        tap_bail_out("fork: %s", strerror(errno));
+    }
+    if (pid == 0) {
+        signal(SIGALRM, SIG_DFL);
+        alarm(CHILD_SECONDS);
+        _exit(child_work(number, thorough));
+    }
+    return pid;
+}
+
+static int fork_once(int number, int thorough)
+{
+    return child_wait(fork_worker(number, thorough));
+}
+
+/* Some children at a time, or the test would wait most of its time for the busy
+ * threads to let a child run. */
+static void ten_thousand_forks_under_load(void)
+{
+    enum { AT_A_TIME = 16 };
+    int forks = (int)env_number("PYM_TEST_FORKS", 10000);
+    pid_t pid[AT_A_TIME] = {0};
+    start_busy_threads(1);
+    for (int i = 0; i < forks + AT_A_TIME && !tap_failures; i++) {
+        int k = i % AT_A_TIME;
+        if (pid[k]) {
+            CHECK_EQ(child_wait(pid[k]), 0, "child %d", i - AT_A_TIME);
+        }
+        pid[k] = i < forks ? fork_worker(i, i % 20 == 0) : 0;
+    }
+    stop_busy_threads(1);
+}
+
+/* Two threads fork at the same time. */
+static void *fork_too(void *arg)
+{
+    uintptr_t bad = 0;
+    for (int i = 0; i < 150; i++) {
+        bad += fork_once(i + (int)(uintptr_t)arg, 1) != 0;
+    }
+    return (void *)bad;
+}
+
+static void several_threads_fork(void)
+{
+    pthread_t thread[3];
+    start_busy_threads(0);
+    for (uintptr_t i = 0; i < 3; i++) {
+        pthread_create(&thread[i], NULL, fork_too, (void *)(i * 1000));
+    }
+    for (int i = 0; i < 3; i++) {
+        void *bad;
+        pthread_join(thread[i], &bad);
+        CHECK(bad == NULL, "%ju children failed", (uintmax_t)(uintptr_t)bad);
+    }
+    stop_busy_threads(0);
+}
+
+/* Children that fork, and that start threads, which adopt what the parent's
+ * threads left. */
+static int generation(void *arg)
+{
+    int depth = *(int *)arg;
+    int result = child_work(depth, 1);
+    if (result != 0 || depth == 0) {
+        return result;
+    }
+    void *damaged;
+    start_busy_threads(0);
+    sleep_ms(2);
+    int next = depth - 1;
+    int status = in_child(generation, &next, CHILD_SECONDS);
+    atomic_store(&stop, 1);
+    for (int i = 0; i < BUSY; i++) {
+        pthread_join(busy[i], &damaged);
+        result |= damaged ? 6 : 0;
+    }
+    if (pymalloc_verify() != 0) {
+        result = 7;
+    }
+    return status ? status & 255 : result;
+}
+
+static void generations_of_children(void)
+{
+    for (int i = 0; i < 10; i++) {
+        int depth = 5;
+        start_busy_threads(0);
+        CHECK_EQ(in_child(generation, &depth, CHILD_SECONDS), 0, "family %d", i);
+        stop_busy_threads(0);
+    }
+}
+
+/* ------------------------------------------------------- atfork handlers */
+
+static _Atomic int handler_calls;
+static _Atomic(void *) handler_block[8];
+
+/* By several threads at a time: glibc does not hold its lock meanwhile. */
+static void handler_work(void)
+{
+    static const size_t size[8] = {10, 100, 400, 600, 3000, 30000, 200000, 0};
+    for (int i = 0; i < 8; i++) {
+        void *p = realloc(malloc(size[i]), size[i] / 2 + 1);
+        free(atomic_exchange(&handler_block[i], p));
+    }
+    atomic_fetch_add(&handler_calls, 1);
+}
+
+/* Registered before libpymalloc can have registered its own, and after. */
+static void register_early(int argc, char **argv, char **envp)
+{
+    (void)argc;
+    (void)argv;
+    (void)envp;
+    pthread_atfork(handler_work, handler_work, handler_work);
+}
+
+__attribute__((section(".preinit_array"),
+               used)) static void (*const preinits[])(int, char **,
+                                                      char **) = {register_early};
+
+static int counts_handler_calls(void *arg)
+{
+    int before = *(int *)arg;
+    return handler_calls == before + 4 ? child_work(1, 1) : 9;
+}
+
+static void atfork_handlers_allocate(void)
+{
+    pthread_atfork(handler_work, handler_work, handler_work);
+    start_busy_threads(1);
+    for (int i = 0; i < 200; i++) {
+        int before = handler_calls;
+        CHECK_EQ(in_child(counts_handler_calls, &before, CHILD_SECONDS), 0, "child %d",
+                 i);
+        CHECK_EQ(handler_calls, before + 4, "calls in the parent");
+    }
+    stop_busy_threads(1);
+}
+
+static const struct tap_case cases[] = {
+    {"10,000 forks under load", ten_thousand_forks_under_load},
+    {"several threads fork", several_threads_fork},
+    {"children of children, with threads", generations_of_children},
+    {"atfork handlers allocate", atfork_handlers_allocate},
+};
+
+int main(int argc, char **argv)
+{
+    require_pymalloc();
+    return TAP_RUN(cases, argc, argv);
+}

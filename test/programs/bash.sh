@@ -1,0 +1,4 @@
+# bash: arrays, strings, subshells and pipelines.
+. "$PROGRAMS/common.sh"
+needs bash
+subject bash "$INPUTS/work.bash"

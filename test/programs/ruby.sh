@@ -1,0 +1,4 @@
+# ruby: objects, strings, JSON, Marshal, threads, fork, compaction.
+. "$PROGRAMS/common.sh"
+needs ruby
+subject ruby "$INPUTS/work.rb"

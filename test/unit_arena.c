@@ -1,0 +1,310 @@
+/* region.h, arena.h: addresses, arenas, pools.  Every case runs in a child, so
+ * that each begins with an untouched range. */
+#include "arena.h"
+#include "options.h"
+#include "os.h"
+#include "support.h"
+
+enum { SECONDS = 60, MANY = 2000 };
+
+/* Heaps by address only: this layer never looks into one. */
+static struct pym_heap *heap_number(size_t n)
+{
+    return (struct pym_heap *)(0x10000 + n * 64);
+}
+
+static unsigned reports;
+
+static void count_report(const char *what, const void *where)
+{
+    (void)where;
+    tap_note("reported: %s", what);
+    reports++;
+}
+
+static void is_sound(const char *when)
+{
+    reports = 0;
+    CHECK_EQ(pym_arena_verify(count_report), 0, "%s", when);
+    CHECK_EQ(reports, 0, "%s", when);
+}
+
+static struct pym_arena_totals totals(void)
+{
+    struct pym_arena_totals t;
+    pym_arena_totals(&t);
+    return t;
+}
+
+static struct pym_pool *pools[MANY];
+
+static void take(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        pools[i] = pym_arena_take(heap_number(i % 5));
+        if (!CHECK(pools[i], "pool %zu of %zu", i, count)) {
+            _exit(1);
+        }
+        CHECK(pools[i]->owner == heap_number(i % 5), "pool %zu has another owner", i);
+    }
+}
+
+static void give(size_t from, size_t to, size_t step)
+{
+    for (size_t i = from; i < to; i += step) {
+        pym_arena_give(pools[i]);
+        pools[i] = NULL;
+    }
+}
+
+/* ---------------------------------------------------------------- region */
+
+static void nothing_is_ours_at_first(void)
+{
+    int local;
+    CHECK_EQ(pym_region_limit(), 0, "the limit before the first arena");
+    CHECK(!pym_region_owns(&local) && !pym_region_owns(NULL), "something is ours");
+}
+
+static void addresses_lead_to_records_and_back(void)
+{
+    take(100);
+    for (size_t i = 0; i < 100; i++) {
+        char *start = pym_region_pool_start(pools[i]);
+        CHECK_EQ((uintptr_t)start % PYM_POOL_SIZE, 0, "pool %zu is aligned", i);
+        for (size_t at = 0; at < PYM_POOL_SIZE; at += at < 64 ? 1 : 1021) {
+            CHECK(pym_region_owns(start + at), "byte %zu of pool %zu", at, i);
+            CHECK(pym_region_pool_of(start + at) == pools[i], "byte %zu of pool %zu",
+                  at, i);
+        }
+        memset(start, (int)i, PYM_POOL_SIZE);
+    }
+    for (size_t i = 0; i < 100; i++) {
+        const unsigned char *start = (unsigned char *)pym_region_pool_start(pools[i]);
+        CHECK(start[0] == i && start[PYM_POOL_SIZE - 1] == i, "pools %zu overlap", i);
+    }
+    CHECK(!pym_region_owns((char *)pym_region_base - 1), "the byte before the range");
+    CHECK(!pym_region_owns((char *)pym_region_base + pym_region_limit()),
+          "the byte after the last arena");
+}
+
+static void arenas_are_aligned(void)
+{
+    take(1);
+    CHECK_EQ(pym_region_base % PYM_ARENA_SIZE, 0, "the base");
+    CHECK_EQ(pym_region_limit() % PYM_ARENA_SIZE, 0, "the limit");
+}
+
+static void a_range_of_a_given_size(void)
+{
+    pym_options_parse("reserve:16m");
+    take(1);
+    CHECK_EQ(totals().reserved, 16 << 20, "16 MiB");
+    size_t n = 1;
+    while (pym_arena_take(heap_number(1))) {
+        n++;
+    }
+    CHECK(n * PYM_POOL_SIZE > (size_t)14 << 20, "only %zu pools of 16 MiB", n);
+    CHECK(n * PYM_POOL_SIZE < (size_t)16 << 20, "%zu pools are too many for 16 MiB", n);
+    is_sound("when the range is used up");
+    pym_arena_give(pools[0]);
+    CHECK(pym_arena_take(heap_number(2)) == pools[0], "the pool that was given back");
+}
+
+static void no_range_at_all(void)
+{
+    pym_options_parse("reserve:0");
+    errno = 77;
+    CHECK(pym_arena_take(heap_number(1)) == NULL, "a pool without a range");
+    CHECK(pym_arena_take(heap_number(1)) == NULL, "a pool without a range, again");
+    CHECK_EQ(errno, 77, "errno was changed");
+    CHECK_EQ(pym_arena_purge_all(), 0, "nothing to purge");
+    pym_arena_decay();
+    CHECK_EQ(totals().reserved, 0, "reserved");
+    is_sound("without a range");
+}
+
+/* ---------------------------------------------------------------- arenas */
+
+static void pools_are_taken_and_given(void)
+{
+    take(MANY);
+    CHECK_EQ(totals().pools, MANY, "pools");
+    CHECK_EQ(totals().pools_peak, MANY, "the peak");
+    CHECK_EQ(totals().used, (MANY + PYM_ARENA_POOLS - 1) / PYM_ARENA_POOLS, "arenas");
+    CHECK_EQ(totals().dirty, 0, "nothing is free");
+    is_sound("all taken");
+    for (size_t i = 0; i < MANY; i++) {
+        for (size_t k = i + 1; k < MANY && k < i + 40; k++) {
+            CHECK(pools[i] != pools[k], "pools %zu and %zu are one", i, k);
+        }
+    }
+    give(0, MANY, 3);
+    is_sound("a third given");
+    give(1, MANY, 3);
+    is_sound("two thirds given");
+    give(2, MANY, 3);
+    is_sound("all given");
+    CHECK_EQ(totals().pools, 0, "pools");
+    CHECK_EQ(totals().used, 0, "arenas in use");
+    CHECK_EQ(totals().pools_peak, MANY, "the peak stays");
+    CHECK_EQ(totals().dirty, MANY, "all are dirty");
+}
+
+/* The others drain and can go back to the system. */
+static void the_fullest_arena_serves(void)
+{
+    take(10 * PYM_ARENA_POOLS);
+    uintptr_t fuller = (uintptr_t)pym_region_pool_start(pools[5 * PYM_ARENA_POOLS]);
+    /* One pool free in the sixth arena, most in all others. */
+    pym_arena_give(pools[5 * PYM_ARENA_POOLS + 3]);
+    for (size_t a = 0; a < 10; a++) {
+        if (a != 5) {
+            give(a * PYM_ARENA_POOLS + 2, (a + 1) * PYM_ARENA_POOLS, 1);
+        }
+    }
+    struct pym_pool *pool = pym_arena_take(heap_number(1));
+    CHECK_EQ((uintptr_t)pym_region_pool_start(pool) / PYM_ARENA_SIZE,
+             fuller / PYM_ARENA_SIZE, "the arena with the fewest free pools");
+    is_sound("after that");
+}
+
+static void memory_goes_back_at_once(void)
+{
+    take(640);
+    for (size_t i = 0; i < 640; i++) {
+        memset(pym_region_pool_start(pools[i]), 0xff, PYM_POOL_SIZE);
+    }
+    long full = rss_kb();
+    struct pym_pool *kept = pools[77];
+    give(0, 77, 1);
+    give(78, 640, 1);
+    CHECK(pym_arena_has_dirty(), "nothing is dirty");
+    CHECK_EQ(pym_arena_purge_all(), 639 * PYM_POOL_SIZE, "bytes that went back");
+    CHECK(!pym_arena_has_dirty(), "something is still dirty");
+    CHECK_EQ(totals().purged_bytes, 639 * PYM_POOL_SIZE, "as counted");
+    CHECK(full - rss_kb() > 639 * 16 * 9 / 10, "RSS fell by %ld KiB", full - rss_kb());
+    CHECK_EQ((unsigned char)*pym_region_pool_start(kept), 0xff, "a pool in use");
+    is_sound("after the purge");
+    CHECK_EQ(pym_arena_purge_all(), 0, "a second purge");
+    take(1);
+    CHECK(all_zero(pym_region_pool_start(pools[0]), PYM_POOL_SIZE),
+          "purged is not zero");
+}
+
+static void memory_decays(void)
+{
+    pym_options_parse("decay:100");
+    take(320);
+    give(0, 320, 1);
+    pym_arena_decay();
+    CHECK_EQ(totals().purged_bytes, 0, "it went back at once");
+    sleep_ms(150);
+    for (int i = 0; i < 100 && pym_arena_has_dirty(); i++) {
+        pym_arena_decay();
+        sleep_ms(5);
+    }
+    CHECK_EQ(totals().purged_bytes, 320 * PYM_POOL_SIZE, "what went back");
+    is_sound("after the decay");
+}
+
+/* Memory that is wanted again before its time is up does not go back. */
+static void busy_arenas_do_not_decay(void)
+{
+    pym_options_parse("decay:60000");
+    take(160);
+    give(0, 160, 1);
+    for (int i = 0; i < 20; i++) {
+        pym_arena_decay();
+        sleep_ms(5);
+    }
+    CHECK_EQ(totals().purged_bytes, 0, "it went back too early");
+    CHECK_EQ(totals().dirty, 160, "dirty pools");
+}
+
+static void damage_is_found(void)
+{
+    take(50);
+    struct pym_heap *owner = pools[20]->owner;
+    pools[20]->owner = PYM_NOBODY;
+    CHECK(pym_arena_verify(count_report) > 0, "a taken pool without an owner");
+    pools[20]->owner = owner;
+    is_sound("whole again");
+    struct pym_arena *arena = &pym_region.arenas[pym_region.first_arena];
+    arena->free ^= 4;
+    CHECK(pym_arena_verify(count_report) > 0, "a pool both free and taken");
+    arena->free ^= 4;
+    is_sound("whole again");
+    arena->prev = 99;
+    CHECK(pym_arena_verify(count_report) > 0, "a broken list");
+}
+
+/* In a forked child everything is derived from the pool records. */
+static int after_fork(void *arg)
+{
+    (void)arg;
+    size_t before = totals().pools;
+    pym_arena_after_fork();
+    is_sound("in the child");
+    CHECK_EQ(totals().pools, before, "pools in the child");
+    take(10);
+    is_sound("after taking in the child");
+    return tap_failures != 0;
+}
+
+static void children_start_whole(void)
+{
+    take(300);
+    give(0, 300, 2);
+    CHECK_EQ(in_child(after_fork, NULL, SECONDS), 0, "the child");
+}
+
+/* --------------------------------------------------------------- running */
+
+static int run_case(void *arg)
+{
+    void (*body)(void);
+    memcpy(&body, arg, sizeof body);
+    body();
+    return tap_failures != 0;
+}
+
+#define IN_CHILD(body)                                                                 \
+    static void child_##body(void)                                                     \
+    {                                                                                  \
+        void (*function)(void) = body;                                                 \
+        CHECK_EQ(in_child(run_case, &function, SECONDS), 0, "the child");              \
+    }
+
+IN_CHILD(nothing_is_ours_at_first)
+IN_CHILD(addresses_lead_to_records_and_back)
+IN_CHILD(arenas_are_aligned)
+IN_CHILD(a_range_of_a_given_size)
+IN_CHILD(no_range_at_all)
+IN_CHILD(pools_are_taken_and_given)
+IN_CHILD(the_fullest_arena_serves)
+IN_CHILD(memory_goes_back_at_once)
+IN_CHILD(memory_decays)
+IN_CHILD(busy_arenas_do_not_decay)
+IN_CHILD(damage_is_found)
+IN_CHILD(children_start_whole)
+
+static const struct tap_case cases[] = {
+    {"nothing is ours at first", child_nothing_is_ours_at_first},
+    {"addresses lead to records and back", child_addresses_lead_to_records_and_back},
+    {"arenas are aligned", child_arenas_are_aligned},
+    {"a range of a given size", child_a_range_of_a_given_size},
+    {"no range at all", child_no_range_at_all},
+    {"pools are taken and given", child_pools_are_taken_and_given},
+    {"the fullest arena serves", child_the_fullest_arena_serves},
+    {"memory goes back at once", child_memory_goes_back_at_once},
+    {"memory decays", child_memory_decays},
+    {"busy arenas do not decay", child_busy_arenas_do_not_decay},
+    {"damage is found", child_damage_is_found},
+    {"children start whole", child_children_start_whole},
+};
+
+int main(int argc, char **argv)
+{
+    return TAP_RUN(cases, argc, argv);
+}

@@ -1,0 +1,314 @@
+/* heap.h, heaps.h, alloc.h from within: the states of pools, what a thread's end
+ * hands on, and that pymalloc_verify finds damage. */
+#include "alloc.h"
+#include "arena.h"
+#include "heaps.h"
+#include "support.h"
+
+#include <pthread.h>
+
+static struct pym_pool *pool_of(const void *block)
+{
+    return pym_region_pool_of(block);
+}
+
+static struct pym_arena_totals totals(void)
+{
+    struct pym_arena_totals t;
+    pym_arena_totals(&t);
+    return t;
+}
+
+/* Fills the active pool of a class and a further block after it; returns the
+ * blocks of one whole pool, all in use. */
+static void **full_pool(unsigned cls, unsigned *count)
+{
+    static void *block[PYM_POOL_BLOCKS_MAX];
+    size_t size = pym_class_size(cls);
+    unsigned capacity = pym_class_capacity(cls);
+    /* Until a block is the first of a pool. */
+    do {
+        block[0] = pym_alloc_malloc(size);
+    } while (block[0] != pym_region_pool_start(pool_of(block[0])) ||
+             pool_of(block[0])->cls != cls || pool_of(block[0])->carved == capacity);
+    for (unsigned i = 1; i < capacity; i++) {
+        block[i] = pym_alloc_malloc(size);
+        if (pool_of(block[i]) != pool_of(block[0])) {
+            tap_bail_out("class %u: block %u of %u is of another pool", cls, i,
+                         capacity);
+        }
+    }
+    *count = capacity;
+    return block;
+}
+
+static void a_pool_goes_through_its_states(void)
+{
+    unsigned n;
+    void **block = full_pool(9, &n);
+    struct pym_pool *pool = pool_of(block[0]);
+    CHECK_EQ(pool->state, PYM_POOL_ACTIVE, "all blocks handed out, nobody has noticed");
+    void *next = pym_alloc_malloc(160);
+    CHECK_EQ(pool->state, PYM_POOL_FULL, "after the next block");
+    CHECK(pool_of(next) != pool, "the next block is of another pool");
+    unsigned wake = pym_class_wake(9);
+    for (unsigned i = 0; i < wake; i++) {
+        CHECK_EQ(pool->state, PYM_POOL_FULL, "%u blocks free, of %u", i, wake);
+        pym_alloc_free(block[i]);
+    }
+    CHECK_EQ(pool->state, PYM_POOL_AVAILABLE, "a quarter is free");
+    for (unsigned i = wake; i < n; i++) {
+        CHECK_EQ(pool->state, PYM_POOL_AVAILABLE, "%u blocks free", i);
+        CHECK_EQ(pool->countdown, n - i, "blocks in use");
+        pym_alloc_free(block[i]);
+    }
+    CHECK(pool->state == PYM_POOL_SPARE || pool->state == PYM_POOL_FREE,
+          "all blocks are free, the state is %u", pool->state);
+    pym_alloc_free(next);
+    CHECK_EQ(pymalloc_verify(), 0, "the heap is sound");
+}
+
+/* The block that was freed last is the next one, in every state of its pool. */
+static void the_last_freed_is_the_next(void)
+{
+    for (unsigned cls = 0; cls < PYM_CLASSES; cls++) {
+        unsigned n;
+        void **block = full_pool(cls, &n);
+        pym_alloc_free(block[n / 2]);
+        CHECK(pym_alloc_malloc(pym_class_size(cls)) == block[n / 2], "class %u", cls);
+        for (unsigned i = 0; i < n; i++) {
+            pym_alloc_free(block[i]);
+        }
+    }
+}
+
+static void spare_pools_are_bounded(void)
+{
+    enum { POOLS = 100 };
+    size_t blocks = POOLS * pym_class_capacity(3), size = pym_class_size(3);
+    void **block = pages(blocks * sizeof *block);
+    pymalloc_purge();
+    size_t before = totals().pools;
+    for (size_t i = 0; i < blocks; i++) {
+        block[i] = pym_alloc_malloc(size);
+    }
+    CHECK(totals().pools >= before + POOLS, "%zu pools, then %zu", before,
+          totals().pools);
+    for (size_t i = 0; i < blocks; i++) {
+        pym_alloc_free(block[i]);
+    }
+    CHECK(totals().pools < before + POOLS / 5, "%zu pools are kept, of %zu before",
+          totals().pools, before);
+    munmap(block, blocks * sizeof *block);
+}
+
+static void a_purge_leaves_nothing(void)
+{
+    unsigned n;
+    void **block = full_pool(5, &n);
+    for (unsigned i = 0; i < n; i++) {
+        pym_alloc_free(block[i]);
+    }
+    pymalloc_purge();
+    for (unsigned cls = 0; cls < PYM_CLASSES; cls++) {
+        struct pym_heap *heap = pym_thread.heap;
+        CHECK(heap->active[cls] == NULL || pym_thread.bin[cls] == NULL ||
+                  heap->active[cls]->carved > 0,
+              "class %u", cls);
+    }
+    CHECK(pym_thread.heap->spare == NULL, "a spare pool is kept");
+    CHECK_EQ(pymalloc_verify(), 0, "the heap is sound");
+}
+
+/* --------------------------------------------------------- threads that end */
+
+static void *left[64];
+
+static void *leave_blocks(void *arg)
+{
+    struct pym_heap **heap = arg;
+    for (size_t i = 0; i < COUNT_OF(left); i++) {
+        left[i] = pym_alloc_malloc(i * 8 + 1);
+    }
+    *heap = pym_thread.heap;
+    return NULL;
+}
+
+static void *tell_heap(void *arg)
+{
+    pym_alloc_free(pym_alloc_malloc(8));
+    *(struct pym_heap **)arg = pym_thread.heap;
+    return NULL;
+}
+
+static void run_thread(void *(*body)(void *), void *arg)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, body, arg) != 0) {
+        tap_bail_out("pthread_create failed");
+    }
+    pthread_join(thread, NULL);
+}
+
+static void a_heap_is_handed_on(void)
+{
+    struct pym_heap *first = NULL, *second = NULL;
+    struct pym_heaps_totals t;
+    run_thread(leave_blocks, &first);
+    CHECK(first && first != pym_thread.heap, "the thread had a heap of its own");
+    CHECK_EQ(first->state, PYM_HEAP_ORPHAN, "its state after the end");
+    CHECK(first->bins == first->saved, "its bins are not saved");
+    pym_heaps_totals(&t);
+    CHECK(t.orphans >= 1 && t.heaps >= 2, "%zu heaps, %zu orphans", t.heaps, t.orphans);
+    for (size_t i = 0; i < COUNT_OF(left); i++) {
+        CHECK(pool_of(left[i])->owner == first, "a block changed hands");
+    }
+    CHECK_EQ(pymalloc_verify(), 0, "the heap is sound");
+    run_thread(tell_heap, &second);
+    CHECK(first == second, "the orphan was not adopted");
+    for (size_t i = 0; i < COUNT_OF(left); i++) {
+        pym_alloc_free(left[i]);
+    }
+    pymalloc_purge();
+    CHECK_EQ(pymalloc_verify(), 0, "the heap is sound");
+    struct pymalloc_totals s;
+    pymalloc_stats(&s);
+    CHECK_EQ(s.heaps_orphaned, t.orphans, "orphans");
+}
+
+/* What is sent to an orphan must not be lost, though nobody reads its inbox. */
+static void mail_of_orphans_is_read(void)
+{
+    struct pym_heap *heap;
+    struct pymalloc_totals before, after;
+    pymalloc_stats(&before);
+    for (int round = 0; round < 100; round++) {
+        run_thread(leave_blocks, &heap);
+        for (size_t i = 0; i < COUNT_OF(left); i++) {
+            pym_alloc_free(left[i]);
+        }
+    }
+    pymalloc_stats(&after);
+    CHECK_EQ(after.small_live, before.small_live, "small blocks");
+    CHECK(after.pools <= before.pools + 40, "pools grew from %ju to %ju",
+          (uintmax_t)before.pools, (uintmax_t)after.pools);
+}
+
+/* ----------------------------------------------------------------- verify */
+
+enum damage {
+    LINK_OUTSIDE,
+    LINK_IN_CIRCLE,
+    WRONG_COUNTDOWN_AVAILABLE,
+    WRONG_COUNTDOWN_FULL,
+    WRONG_OWNER,
+    WRONG_STATE,
+    LIST_OF_POOLS,
+    DAMAGES
+};
+
+static const char *const damage_name[DAMAGES] = {
+    "a free block's link leads outside",
+    "a free list is a circle",
+    "the number of blocks in use of an available pool",
+    "the number of free blocks of a full pool",
+    "the owner of a pool",
+    "the state of a pool",
+    "the list of available pools",
+};
+
+/* Verifies with standard error closed to it. */
+static int verify_quietly(void)
+{
+    int saved = dup(2), null = open("/dev/null", O_WRONLY);
+    dup2(null, 2);
+    int wrong = pymalloc_verify();
+    dup2(saved, 2);
+    close(saved);
+    close(null);
+    return wrong;
+}
+
+/* In a child that then ends, so that nothing has to be mended.  Returns 0 if
+ * the damage was found. */
+static int do_damage(void *arg)
+{
+    enum damage damage = *(enum damage *)arg;
+    unsigned n;
+    void **block = full_pool(7, &n);
+    struct pym_pool *pool = pool_of(block[0]);
+    void *other = pym_alloc_malloc(pym_class_size(7));
+    unsigned frees = damage == WRONG_COUNTDOWN_FULL ? 3 : n / 2;
+    for (unsigned i = 0; i < frees; i++) {
+        pym_alloc_free(block[i]);
+    }
+    if (verify_quietly() != 0) {
+        return 2;
+    }
+    switch (damage) {
+    case LINK_OUTSIDE:
+        pym_link_set(block[1], &damage);
+        break;
+    case LINK_IN_CIRCLE:
+        pym_link_set(block[1], block[3]);
+        break;
+    case WRONG_COUNTDOWN_AVAILABLE:
+    case WRONG_COUNTDOWN_FULL:
+        pool->countdown--;
+        break;
+    case WRONG_OWNER:
+        pool->owner = PYM_NOBODY;
+        break;
+    case WRONG_STATE:
+        pool->state = PYM_POOL_ACTIVE;
+        break;
+    default:
+        pool->prev = pool_of(other);
+    }
+    return verify_quietly() == 0;
+}
+
+static void damage_is_found(void)
+{
+    for (int d = 0; d < DAMAGES; d++) {
+        CHECK_EQ(in_child(do_damage, &d, 30), 0, "not found: %s", damage_name[d]);
+    }
+}
+
+/* ----------------------------------------------------------------- misuse */
+
+static int free_twice(void *arg)
+{
+    (void)arg;
+    unsigned n;
+    int null = open("/dev/null", O_WRONLY);
+    dup2(null, 2);
+    void **block = full_pool(7, &n);
+    void *next = pym_alloc_malloc(pym_class_size(7));
+    for (unsigned i = 0; i < n; i++) {
+        pym_alloc_free(block[i]);
+    }
+    pym_alloc_free(block[0]); /* its pool is spare, or gone */
+    return next == NULL;
+}
+
+static void a_double_free_of_an_empty_pool_aborts(void)
+{
+    CHECK_EQ(in_child(free_twice, NULL, 30), CHILD_SIGNALLED + SIGABRT, "the child");
+}
+
+static const struct tap_case cases[] = {
+    {"a pool goes through its states", a_pool_goes_through_its_states},
+    {"the block freed last is the next one", the_last_freed_is_the_next},
+    {"spare pools are bounded", spare_pools_are_bounded},
+    {"a purge leaves nothing", a_purge_leaves_nothing},
+    {"a heap is handed on", a_heap_is_handed_on},
+    {"mail of orphans is read", mail_of_orphans_is_read},
+    {"pymalloc_verify finds damage", damage_is_found},
+    {"a double free into an empty pool aborts", a_double_free_of_an_empty_pool_aborts},
+};
+
+int main(int argc, char **argv)
+{
+    return TAP_RUN(cases, argc, argv);
+}

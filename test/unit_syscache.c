@@ -1,0 +1,315 @@
+/* syscache.h: the bounded cache of system blocks, in front of a system
+ * allocator of the test's own that counts and checks what it is asked. */
+#include "options.h"
+#include "support.h"
+#include "syscache.h"
+
+enum { BLOCKS = 4000 };
+
+/* As glibc has it: the word before a block is its size, 8 more, and flags. */
+struct chunk {
+    size_t live; /* a mark, so that a double free is seen */
+    size_t word;
+    unsigned char content[];
+};
+
+static struct {
+    size_t mallocs, frees, live, bytes;
+    int refuse;
+} fake;
+
+static struct chunk *chunk_of(void *block)
+{
+    return (struct chunk *)((char *)block - sizeof(struct chunk));
+}
+
+static void *fake_malloc(size_t size)
+{
+    if (fake.refuse) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    size_t usable = (size + 8 + 15) / 16 * 16 - 8;
+    struct chunk *chunk = malloc(sizeof *chunk + usable);
+    chunk->live = 0x11fe;
+    chunk->word = (usable + PYM_CHUNK_HEADER) | 1;
+    fake.mallocs++;
+    fake.live++;
+    fake.bytes += usable;
+    return chunk->content;
+}
+
+static void *fake_calloc(size_t count, size_t size)
+{
+    void *block = fake_malloc(count * size);
+    return block ? memset(block, 0, count * size) : NULL;
+}
+
+static void fake_free(void *block)
+{
+    struct chunk *chunk = chunk_of(block);
+    CHECK_EQ(chunk->live, 0x11fe, "the system got a block that it never gave");
+    chunk->live = 0;
+    fake.frees++;
+    fake.live--;
+    fake.bytes -= (chunk->word & ~(size_t)PYM_CHUNK_FLAGS) - PYM_CHUNK_HEADER;
+    free(chunk);
+}
+
+static struct pym_syscache cache;
+
+static void begin(void)
+{
+    memset(&cache, 0, sizeof cache);
+    memset(&fake, 0, sizeof fake);
+    pym_syscache_init(&cache);
+    pym_syscache_arm(&cache, 1 << 30); /* nobody looks at the clock here */
+    pym_options_parse("cache:1m");
+}
+
+static void *get(size_t size)
+{
+    void *block = pym_syscache_take(&cache, size - 1);
+    return block ? block : pym_syscache_miss(&cache, size, false);
+}
+
+static void put(void *block)
+{
+    if (!pym_syscache_keep(&cache, block)) {
+        pym_syscache_pass(&cache, block);
+    }
+}
+
+static size_t count(void)
+{
+    size_t bytes;
+    return pym_syscache_count(&cache, &bytes);
+}
+
+static size_t bytes(void)
+{
+    size_t n;
+    pym_syscache_count(&cache, &n);
+    return n;
+}
+
+static void end(void)
+{
+    pym_syscache_empty(&cache);
+    CHECK_EQ(count(), 0, "blocks in an emptied cache");
+    CHECK_EQ(fake.live, 0, "blocks that the system never got back");
+    CHECK_EQ(cache.misses, fake.mallocs, "blocks asked of the system");
+    CHECK_EQ(cache.shed + cache.passed, fake.frees, "blocks passed to the system");
+}
+
+static void a_block_comes_back(void)
+{
+    for (size_t n = PYM_SMALL_MAX + 1; n <= PYM_CACHED_MAX; n += 61) {
+        begin();
+        void *p = get(n);
+        memset(p, 1, pym_cached_class_size(pym_cached_class_for(n)));
+        put(p);
+        CHECK_EQ(count(), 1, "%zu bytes", n);
+        void *q = get(n);
+        CHECK(p == q, "%zu bytes", n);
+        CHECK_EQ(pym_syscache_hits(&cache), 1, "hits for %zu bytes", n);
+        put(q);
+        end();
+    }
+}
+
+/* A block of any usable size is never handed out for more than it has. */
+static void blocks_are_large_enough(void)
+{
+    begin();
+    for (size_t n = 24; n < PYM_CACHED_MAX + 3000; n += 16) {
+        put(fake_malloc(n));
+        for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
+            void *q = pym_syscache_take(&cache, pym_cached_class_size(cls) - 1);
+            if (q) {
+                size_t usable =
+                    (chunk_of(q)->word & ~(size_t)PYM_CHUNK_FLAGS) - PYM_CHUNK_HEADER;
+                CHECK(usable >= pym_cached_class_size(cls), "class %u got %zu bytes",
+                      cls, usable);
+                fake_free(q);
+            }
+        }
+    }
+    CHECK_EQ(fake.live, count(), "what is neither free nor kept");
+}
+
+static void other_sizes_are_not_kept(void)
+{
+    static const size_t sizes[] = {8, 24, 512, 520, PYM_CACHED_MAX + 80, 100000};
+    begin();
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        void *p = fake_malloc(sizes[i]);
+        CHECK(!pym_syscache_keep(&cache, p), "%zu bytes were kept", sizes[i]);
+        fake_free(p);
+    }
+    CHECK_EQ(count(), 0, "kept");
+}
+
+/* The last word of a mapping belongs to no block: a mapping serves no request that
+ * would need it. */
+static void mappings_serve_what_fits(void)
+{
+    for (size_t span = 4096; span <= PYM_CACHED_MAX; span += 4096) {
+        begin();
+        void *mapped = fake_malloc(span - PYM_CHUNK_HEADER);
+        chunk_of(mapped)->word |= PYM_CHUNK_MAPPED;
+        size_t usable = span - 2 * PYM_CHUNK_HEADER;
+        CHECK(pym_syscache_keep(&cache, mapped), "%zu bytes were not kept", span);
+        CHECK(pym_syscache_take(&cache, usable) == NULL, "%zu + 1 bytes fit", usable);
+        pym_syscache_empty(&cache);
+        CHECK_EQ(fake.live, 0, "blocks that the system never got back");
+    }
+}
+
+/* Flags in the size word are not part of the size. */
+static void flags_are_ignored(void)
+{
+    for (size_t n = 700; n < 30000; n += 1234) {
+        begin();
+        void *p = get(n);
+        chunk_of(p)->word |= 4; /* as of a block of a thread's arena */
+        put(p);
+        void *q = get(n);
+        CHECK(p == q, "%zu bytes", n);
+        put(q);
+        end();
+    }
+}
+
+static void *blocks[BLOCKS];
+
+/* However many blocks of whatever sizes are freed at once. */
+static void the_cache_is_bounded(void)
+{
+    static const char *const limits[] = {"cache:1m", "cache:100k", "cache:4k",
+                                         "cache:0"};
+    for (size_t k = 0; k < COUNT_OF(limits); k++) {
+        struct rng rng = {k};
+        begin();
+        pym_options_parse(limits[k]);
+        for (int round = 0; round < 10; round++) {
+            for (int i = 0; i < BLOCKS; i++) {
+                blocks[i] = get(PYM_SMALL_MAX + 1 +
+                                rng_below(&rng, PYM_CACHED_MAX - PYM_SMALL_MAX));
+            }
+            for (int i = 0; i < BLOCKS; i++) {
+                put(blocks[i]);
+                CHECK(bytes() <= PYM_OPTION(cache), "%s: %zu bytes are kept", limits[k],
+                      bytes());
+            }
+        }
+        end();
+    }
+}
+
+/* A program that takes and frees blocks of one size in turn. */
+static void a_steady_size_is_served_from_the_cache(void)
+{
+    begin();
+    for (int round = 0; round < 100; round++) {
+        for (int i = 0; i < 30; i++) {
+            blocks[i] = get(2000);
+        }
+        for (int i = 0; i < 30; i++) {
+            put(blocks[i]);
+        }
+    }
+    CHECK(pym_syscache_hits(&cache) > 100 * 30 * 9 / 10, "only %ju hits of 3000",
+          (uintmax_t)pym_syscache_hits(&cache));
+    end();
+}
+
+static void idle_blocks_go_back(void)
+{
+    begin();
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < 20; i++) {
+            blocks[i] = get(3000);
+        }
+        for (int i = 0; i < 20; i++) {
+            put(blocks[i]);
+        }
+    }
+    CHECK(count() > 0, "nothing was kept");
+    for (uint64_t now = 1000000; now < 1060000; now += 500) {
+        pym_syscache_decay(&cache, now);
+    }
+    CHECK(count() <= 1, "%zu blocks are kept after a minute", count());
+    end();
+}
+
+static void refusal_is_passed_on(void)
+{
+    begin();
+    fake.refuse = 1;
+    errno = 0;
+    CHECK(pym_syscache_miss(&cache, 1000, false) == NULL, "a block");
+    CHECK(pym_syscache_miss(&cache, 100000, true) == NULL, "a block");
+    CHECK_EQ(cache.misses, 0, "blocks counted");
+    fake.refuse = 0;
+    end();
+}
+
+static void zeroed_means_zeroed(void)
+{
+    begin();
+    for (size_t n = 600; n < 40000; n += 777) {
+        void *p = pym_syscache_miss(&cache, n, true);
+        CHECK(all_zero(p, n), "%zu bytes", n);
+        pym_syscache_pass(&cache, p);
+    }
+    end();
+}
+
+/* In a forked child: the numbers are anything, the lists are whole. */
+static void lists_are_counted_anew(void)
+{
+    begin();
+    for (int i = 0; i < 300; i++) {
+        blocks[i] = get(600 + (size_t)i * 10);
+    }
+    for (int i = 0; i < 300; i++) {
+        put(blocks[i]);
+    }
+    size_t kept = count(), kept_bytes = bytes();
+    for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
+        cache.bin[cls].room = 12345;
+        cache.bin[cls].most = 54321;
+    }
+    cache.granted = 99;
+    pym_syscache_recover(&cache);
+    CHECK_EQ(count(), kept, "blocks");
+    CHECK_EQ(bytes(), kept_bytes, "bytes");
+    for (int i = 0; i < 300; i++) {
+        put(get(600 + (size_t)i * 10));
+    }
+    end();
+}
+
+static const struct tap_case cases[] = {
+    {"a block comes back", a_block_comes_back},
+    {"blocks are never handed out for more than they have", blocks_are_large_enough},
+    {"other sizes are not kept", other_sizes_are_not_kept},
+    {"mappings serve what fits", mappings_serve_what_fits},
+    {"flags are not part of the size", flags_are_ignored},
+    {"the cache is bounded", the_cache_is_bounded},
+    {"a steady size is served from the cache", a_steady_size_is_served_from_the_cache},
+    {"idle blocks go back", idle_blocks_go_back},
+    {"refusal is passed on", refusal_is_passed_on},
+    {"zeroed means zeroed", zeroed_means_zeroed},
+    {"lists are counted anew after a fork", lists_are_counted_anew},
+};
+
+int main(int argc, char **argv)
+{
+    pym_sysalloc.malloc = fake_malloc;
+    pym_sysalloc.calloc = fake_calloc;
+    pym_sysalloc.free = fake_free;
+    pym_syscache_usable = true;
+    return TAP_RUN(cases, argc, argv);
+}
