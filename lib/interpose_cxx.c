@@ -154,24 +154,27 @@ OPERATOR void *_Znwm(size_t size) __attribute__((alias("own_new")));
 OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t alignment)
     __attribute__((alias("own_aligned_new")));
 
-OPERATOR void *_Znam(size_t size)
+static void *own_array_new(size_t size)
 {
     return _Znwm(size);
 }
 
-OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t alignment)
+static void *own_aligned_array_new(size_t size, size_t alignment)
 {
     return _ZnwmSt11align_val_t(size, alignment);
 }
 
+OPERATOR void *_Znam(size_t size) __attribute__((alias("own_array_new")));
+OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t alignment)
+    __attribute__((alias("own_aligned_array_new")));
+
 /*
  * The forms that return NULL call the throwing ones and catch what they throw.
- * Only if these are ours is it known what they do.  The archive leaves them to
- * the runtime, whose forms a linker puts into the program and which call ours.
+ * C cannot catch: when memory runs out, the runtime's own form does it.  The
+ * archive leaves these forms to the runtime altogether, whose forms the linker
+ * puts into the program and which call ours.
  */
 #ifdef PIC
-/* For the forms that return NULL instead: the runtime's form also catches what
- * the new-handler throws, which C cannot. */
 static PYM_COLD void *nothrow_new_failed(const char *name, size_t size, const void *tag)
 {
     void *(*function)(size_t, const void *);
@@ -190,45 +193,48 @@ static PYM_COLD void *aligned_nothrow_new_failed(const char *name, size_t size,
     return function != NULL ? function(size, alignment, tag) : NULL;
 }
 
-OPERATOR void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag)
+/* ours: whether the throwing forms that the form stands for are not replaced. */
+static void *nothrow_new(const char *name, bool ours, size_t size, const void *tag)
 {
-    void *block = _Znwm == own_new ? pym_alloc_malloc(size) : NULL;
+    void *block = ours ? pym_alloc_malloc(size) : NULL;
+    return PYM_LIKELY(block != NULL) ? block : nothrow_new_failed(name, size, tag);
+}
+
+static void *aligned_nothrow_new(const char *name, bool ours, size_t size,
+                                 size_t alignment, const void *tag)
+{
+    void *block = ours ? pym_alloc_aligned(alignment, size) : NULL;
     return PYM_LIKELY(block != NULL)
                ? block
-               : nothrow_new_failed("_ZnwmRKSt9nothrow_t", size, tag);
+               : aligned_nothrow_new_failed(name, size, alignment, tag);
+}
+
+OPERATOR void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag)
+{
+    return nothrow_new("_ZnwmRKSt9nothrow_t", _Znwm == own_new, size, tag);
+}
+
+OPERATOR void *_ZnamRKSt9nothrow_t(size_t size, const void *tag)
+{
+    bool ours = _Znwm == own_new && _Znam == own_array_new;
+    return nothrow_new("_ZnamRKSt9nothrow_t", ours, size, tag);
 }
 
 OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
                                                   const void *tag)
 {
-    void *block = _ZnwmSt11align_val_t == own_aligned_new
-                      ? pym_alloc_aligned(alignment, size)
-                      : NULL;
-    return PYM_LIKELY(block != NULL)
-               ? block
-               : aligned_nothrow_new_failed("_ZnwmSt11align_val_tRKSt9nothrow_t", size,
-                                            alignment, tag);
-}
-
-/* The array forms are defined by the array forms that throw. */
-OPERATOR void *_ZnamRKSt9nothrow_t(size_t size, const void *tag)
-{
-    void *block = _Znwm == own_new ? pym_alloc_malloc(size) : NULL;
-    return PYM_LIKELY(block != NULL)
-               ? block
-               : nothrow_new_failed("_ZnamRKSt9nothrow_t", size, tag);
+    bool ours = _ZnwmSt11align_val_t == own_aligned_new;
+    return aligned_nothrow_new("_ZnwmSt11align_val_tRKSt9nothrow_t", ours, size,
+                               alignment, tag);
 }
 
 OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
                                                   const void *tag)
 {
-    void *block = _ZnwmSt11align_val_t == own_aligned_new
-                      ? pym_alloc_aligned(alignment, size)
-                      : NULL;
-    return PYM_LIKELY(block != NULL)
-               ? block
-               : aligned_nothrow_new_failed("_ZnamSt11align_val_tRKSt9nothrow_t", size,
-                                            alignment, tag);
+    bool ours = _ZnwmSt11align_val_t == own_aligned_new &&
+                _ZnamSt11align_val_t == own_aligned_array_new;
+    return aligned_nothrow_new("_ZnamSt11align_val_tRKSt9nothrow_t", ours, size,
+                               alignment, tag);
 }
 #endif
 
