@@ -110,7 +110,8 @@ def test_small_difference_in_noise_is_undecided():
     noise = (1.0, 1.3, 0.8, 1.1, 0.9)
     other = (1.1, 0.9, 1.2, 0.8, 1.02)
     found = stats.ratio(dict(enumerate(noise)), dict(enumerate(other)))
-    assert found.low < 1 < found.high and found.verdict == 0
+    assert found.low < 1 < found.high and found.verdict == 0 and not found.decided
+    assert summary.ratio_text(found).endswith("?")
 
 
 def simulate(source, workload_count, truth, rounds=5, noise=0.06):

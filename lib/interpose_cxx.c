@@ -193,6 +193,19 @@ static PYM_COLD void *aligned_nothrow_new_failed(const char *name, size_t size,
     return function != NULL ? function(size, alignment, tag) : NULL;
 }
 
+typedef void operator_function(void);
+
+/* Compilers take functions of different names to be different: not here, where
+ * one is an alias of the other unless the program has its own. */
+static bool is_same(operator_function *one, operator_function *other)
+{
+    __asm__("" : "+r"(one));
+    return one == other;
+}
+
+#define IS_OURS(name, own)                                                             \
+    is_same((operator_function *)(name), (operator_function *)(own))
+
 /* ours: whether the throwing forms that the form stands for are not replaced. */
 static void *nothrow_new(const char *name, bool ours, size_t size, const void *tag)
 {
@@ -211,19 +224,19 @@ static void *aligned_nothrow_new(const char *name, bool ours, size_t size,
 
 OPERATOR void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag)
 {
-    return nothrow_new("_ZnwmRKSt9nothrow_t", _Znwm == own_new, size, tag);
+    return nothrow_new("_ZnwmRKSt9nothrow_t", IS_OURS(_Znwm, own_new), size, tag);
 }
 
 OPERATOR void *_ZnamRKSt9nothrow_t(size_t size, const void *tag)
 {
-    bool ours = _Znwm == own_new && _Znam == own_array_new;
+    bool ours = IS_OURS(_Znwm, own_new) && IS_OURS(_Znam, own_array_new);
     return nothrow_new("_ZnamRKSt9nothrow_t", ours, size, tag);
 }
 
 OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
                                                   const void *tag)
 {
-    bool ours = _ZnwmSt11align_val_t == own_aligned_new;
+    bool ours = IS_OURS(_ZnwmSt11align_val_t, own_aligned_new);
     return aligned_nothrow_new("_ZnwmSt11align_val_tRKSt9nothrow_t", ours, size,
                                alignment, tag);
 }
@@ -231,8 +244,8 @@ OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
 OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
                                                   const void *tag)
 {
-    bool ours = _ZnwmSt11align_val_t == own_aligned_new &&
-                _ZnamSt11align_val_t == own_aligned_array_new;
+    bool ours = IS_OURS(_ZnwmSt11align_val_t, own_aligned_new) &&
+                IS_OURS(_ZnamSt11align_val_t, own_aligned_array_new);
     return aligned_nothrow_new("_ZnamSt11align_val_tRKSt9nothrow_t", ours, size,
                                alignment, tag);
 }

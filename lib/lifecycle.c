@@ -2,6 +2,7 @@
 
 #include "arena.h"
 #include "options.h"
+#include "os.h"
 #include "stats.h"
 #include "sysalloc.h"
 
@@ -64,8 +65,13 @@ static void prepare_report(void)
     errno = saved;
 }
 
+/* Runs when the child takes its first lock, or as a handler: what comes first. */
 static void child_of_fork(void)
 {
+    if (pym_os_can_tell_copy() && !pym_os_is_copy()) {
+        return;
+    }
+    pym_os_mark_process();
     pym_arena_after_fork();
     pym_heaps_after_fork();
 }
@@ -83,6 +89,8 @@ static __attribute__((constructor(101))) void start(void)
     } else if (pym_syscache_usable) {
         pym_thread.cache = &pym_thread.heap->cache;
     }
+    pym_os_mark_process();
+    pym_lock_on_fork(child_of_fork);
     (void)pthread_atfork(NULL, NULL, child_of_fork);
 }
 

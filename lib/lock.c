@@ -30,6 +30,20 @@ static void note_free(const struct pym_lock *lock)
 #endif
 }
 
+static void (*recover_copy)(void);
+
+void pym_lock_on_fork(void (*recover)(void))
+{
+    recover_copy = recover;
+}
+
+static void recover_if_copy(void)
+{
+    if (PYM_UNLIKELY(pym_os_is_copy()) && recover_copy != NULL) {
+        recover_copy();
+    }
+}
+
 static bool take_free(struct pym_lock *lock)
 {
     uint32_t expected = FREE;
@@ -54,6 +68,7 @@ static PYM_COLD void lock_contended(struct pym_lock *lock)
 
 void pym_lock(struct pym_lock *lock)
 {
+    recover_if_copy();
     if (PYM_UNLIKELY(!take_free(lock))) {
         lock_contended(lock);
     }
@@ -62,6 +77,7 @@ void pym_lock(struct pym_lock *lock)
 
 bool pym_lock_try(struct pym_lock *lock)
 {
+    recover_if_copy();
     if (!take_free(lock)) {
         return false;
     }

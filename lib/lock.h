@@ -32,6 +32,12 @@ void pym_lock(struct pym_lock *lock);
 bool pym_lock_try(struct pym_lock *lock);
 void pym_unlock(struct pym_lock *lock);
 
+/*
+ * Sets what is to run in a forked child before its first lock: the child's
+ * handler comes too late for other handlers that allocate.  Called at the start.
+ */
+void pym_lock_on_fork(void (*recover)(void));
+
 /* In a forked child only: whether a thread of the parent held the lock when
  * the memory was copied; the lock is free afterwards. */
 bool pym_lock_reset(struct pym_lock *lock);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -141,6 +142,36 @@ void pym_os_write(int fd, const char *buf, size_t size)
 int pym_os_thread_id(void)
 {
     return (int)raw_call3(SYS_gettid, 0, 0, 0);
+}
+
+/* A page that the kernel wipes in the child of a fork; NULL if it cannot. */
+static _Atomic uint8_t *process_mark;
+
+void pym_os_mark_process(void)
+{
+    if (process_mark == NULL) {
+        size_t size = pym_os_page_size();
+        void *page = pym_os_map(size);
+        if (page == NULL) {
+            return;
+        }
+        if (raw_call3(SYS_madvise, (long)page, (long)size, MADV_WIPEONFORK) != 0) {
+            pym_os_unmap(page, size);
+            return;
+        }
+        process_mark = page;
+    }
+    *process_mark = 1;
+}
+
+bool pym_os_can_tell_copy(void)
+{
+    return process_mark != NULL;
+}
+
+bool pym_os_is_copy(void)
+{
+    return process_mark != NULL && *process_mark == 0;
 }
 
 void pym_os_futex_wait(void *word, uint32_t expected)

@@ -46,6 +46,15 @@ void pym_os_write(int fd, const char *buf, size_t size);
 /* The kernel's id of the calling thread. */
 int pym_os_thread_id(void);
 
+/*
+ * Tells a process from a copy of it that fork made: mark, then ask.  A child of
+ * vfork, which shares the memory, is no copy.  can_tell is false on systems
+ * without the means; is_copy is then false as well.
+ */
+void pym_os_mark_process(void);
+bool pym_os_can_tell_copy(void);
+bool pym_os_is_copy(void);
+
 /* Sleeps while *word == expected; wakes one sleeper. */
 void pym_os_futex_wait(void *word, uint32_t expected);
 void pym_os_futex_wake(void *word);

@@ -1,7 +1,6 @@
 // A program that replaces the two basic operators, as the standard allows: all
 // other forms must then go through its own.  Its blocks begin 32 bytes into
 // what malloc gave, so that a form that does not would crash.
-#include "sized.h"
 #include "support.h"
 
 #include <new>

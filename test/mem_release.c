@@ -103,7 +103,7 @@ static void falls_during_light_work(void)
         }
     }
     for (size_t i = 0; i < LIGHT; i++) {
-        CHECK_EQ(child_wait(pid[i]), 0, "%s every millisecond", light_name[i]);
+        CHECK_EQ(child_wait(pid[i], 60), 0, "%s every millisecond", light_name[i]);
     }
 }
 

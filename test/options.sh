@@ -67,7 +67,7 @@ long=$(printf '%01000d' 0)
 both="cache=12345
 decay=17"
 
-plan 17
+plan 18
 check "an empty setting is silent" gives "" "cache=$cache" cache
 check "an option is taken" gives cache:12345 cache=12345 cache
 check "a list of options is taken" gives cache:12345,decay:17 "$both" cache decay
@@ -79,7 +79,8 @@ check "a bad value warns once and the default stays" \
     warns_once cache:banana cache "$cache" banana
 check "a missing value warns once" warns_once cache: cache "$cache" cache
 check "a negative value warns once" warns_once cache:-1 cache "$cache" cache
-check "a value out of range warns once" \
+check "a value out of range warns once" warns_once cache:2g cache "$cache" cache:2g
+check "a value out of all range warns once" \
     warns_once decay:99999999999999999999999 decay "$decay" decay
 check "a very long name is no trouble" warns_once "n$long:1" cache "$cache" n000
 check "a bad option does not spoil a good one" \

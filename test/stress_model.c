@@ -94,12 +94,10 @@ static void have_child(struct rng *rng)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        signal(SIGALRM, SIG_DFL);
-        alarm(CHILD_SECONDS);
         _exit(child_life(rng));
     }
     STRESS_CHECK(pid > 0, "fork: %s", strerror(errno));
-    int status = child_wait(pid);
+    int status = child_wait(pid, CHILD_SECONDS);
     STRESS_CHECK(status == 0, "a child ended with %d", status);
 }
 

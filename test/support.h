@@ -134,8 +134,9 @@ UNUSED static double now_seconds(void)
 UNUSED static void sleep_ms(long ms)
 {
     struct timespec t = {ms / 1000, ms % 1000 * 1000000};
-    while (nanosleep(&t, &t) != 0 && errno == EINTR)
+    while (nanosleep(&t, &t) != 0 && errno == EINTR) {
         continue;
+    }
 }
 
 /* A number from the environment, so that longer runs need no other program. */
@@ -152,9 +153,10 @@ UNUSED static void *pages(size_t bytes)
 {
     void *p =
         mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
+    if (p == MAP_FAILED) {
         tap_bail_out("mmap of %zu bytes for the test itself: %s", bytes,
                      strerror(errno));
+    }
     return p;
 }
 
@@ -165,12 +167,14 @@ UNUSED static long proc_kilobytes(const char *file, const char *key)
 {
     char text[4096];
     int fd = open(file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0) {
         return -1;
+    }
     ssize_t n = 0, got;
     while (n < (ssize_t)sizeof text - 1 &&
-           (got = read(fd, text + n, sizeof text - 1 - (size_t)n)) > 0)
+           (got = read(fd, text + n, sizeof text - 1 - (size_t)n)) > 0) {
         n += got;
+    }
     close(fd);
     text[n] = '\0';
     const char *line = strstr(text, key);
@@ -190,8 +194,9 @@ UNUSED static long rss_kb(void)
 UNUSED static void require_pymalloc(void)
 {
     void *p = opaque(malloc(opaque_size(16)));
-    if (!pymalloc_owns(p))
+    if (!pymalloc_owns(p)) {
         tap_bail_out("malloc is not libpymalloc's, or it has no address range");
+    }
     free(p);
 }
 
@@ -214,8 +219,9 @@ UNUSED static void use_all_classes(void)
 UNUSED static void *libc_function(const char *name)
 {
     void *f = dlsym(RTLD_DEFAULT, name);
-    if (!f)
+    if (!f) {
         tap_bail_out("the C library has no %s", name);
+    }
     return f;
 }
 
@@ -223,31 +229,41 @@ UNUSED static void *libc_function(const char *name)
 
 enum { CHILD_SIGNALLED = 256 };
 
-/* Waits for a child.  Returns its exit status, or CHILD_SIGNALLED plus the
- * signal that ended it. */
-UNUSED static int child_wait(pid_t pid)
+/* Waits for a child, and kills it after that many seconds: its own alarm does
+ * not help while it is still in fork.  Returns its exit status, or
+ * CHILD_SIGNALLED plus the signal that ended it. */
+UNUSED static int child_wait(pid_t pid, unsigned seconds)
 {
+    double end = now_seconds() + seconds;
+    struct timespec pause = {0, 50000};
+    pid_t done;
     int status;
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return -1;
+    while ((done = waitpid(pid, &status, WNOHANG)) == 0) {
+        if (now_seconds() > end) {
+            kill(pid, SIGKILL);
+        }
+        nanosleep(&pause, NULL);
+        pause.tv_nsec += pause.tv_nsec < 5000000 ? pause.tv_nsec / 2 : 0;
+    }
+    if (done < 0) {
+        return -1;
+    }
     return WIFSIGNALED(status) ? CHILD_SIGNALLED + WTERMSIG(status)
                                : WEXITSTATUS(status);
 }
 
-/* Runs body(arg) in a forked child that dies by SIGALRM after seconds; the
+/* Runs body(arg) in a forked child that is killed after that many seconds; the
  * child ends with what body returns, without running exit handlers. */
 UNUSED static int in_child(int (*body)(void *), void *arg, unsigned seconds)
 {
     pid_t pid = fork();
-    if (pid < 0)
+    if (pid < 0) {
         tap_bail_out("fork: %s", strerror(errno));
+    }
     if (pid == 0) {
-        signal(SIGALRM, SIG_DFL);
-        alarm(seconds);
         _exit(body(arg));
     }
-    return child_wait(pid);
+    return child_wait(pid, seconds);
 }
 
 struct capture {
@@ -261,8 +277,9 @@ UNUSED static void read_back(int fd, char *text, size_t room)
     size_t n = 0;
     ssize_t got;
     lseek(fd, 0, SEEK_SET);
-    while (n < room - 1 && (got = read(fd, text + n, room - 1 - n)) > 0)
+    while (n < room - 1 && (got = read(fd, text + n, room - 1 - n)) > 0) {
         n += (size_t)got;
+    }
     text[n] = '\0';
     close(fd);
 }
@@ -276,19 +293,20 @@ UNUSED static void run_program(struct capture *c, char *const argv[],
     extern char **environ;
     int out = memfd_create("stdout", MFD_CLOEXEC);
     int err = memfd_create("stderr", MFD_CLOEXEC);
-    if (out < 0 || err < 0)
+    if (out < 0 || err < 0) {
         tap_bail_out("memfd_create: %s", strerror(errno));
+    }
     pid_t pid = fork();
-    if (pid < 0)
+    if (pid < 0) {
         tap_bail_out("fork: %s", strerror(errno));
+    }
     if (pid == 0) {
         dup2(out, 1);
         dup2(err, 2);
-        alarm(seconds);
         execve(argv[0], argv, envp ? envp : environ);
         _exit(127);
     }
-    c->status = child_wait(pid);
+    c->status = child_wait(pid, seconds);
     read_back(out, c->out, sizeof c->out);
     read_back(err, c->err, sizeof c->err);
 }

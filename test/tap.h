@@ -44,8 +44,9 @@ static void tap_write(const char *line, size_t length)
 {
     while (length > 0) {
         ssize_t n = write(1, line, length);
-        if (n <= 0)
+        if (n <= 0) {
             return;
+        }
         line += n;
         length -= (size_t)n;
     }
@@ -59,8 +60,9 @@ tap_line(const char *prefix, const char *format, va_list args)
     size_t n = (size_t)snprintf(line, room, "%s", prefix);
     int added = vsnprintf(line + n, room - n, format, args);
     n += added < 0 ? 0 : (size_t)added;
-    if (n > room - 1)
+    if (n > room - 1) {
         n = room - 1;
+    }
     line[n++] = '\n';
     tap_write(line, n);
 }
@@ -87,8 +89,9 @@ tap_bail_out(const char *format, ...)
 __attribute__((format(printf, 3, 4), unused)) static void
 tap_failed(const char *file, int line, const char *format, ...)
 {
-    if (__atomic_fetch_add(&tap_failures, 1, __ATOMIC_RELAXED) >= TAP_SHOWN)
+    if (__atomic_fetch_add(&tap_failures, 1, __ATOMIC_RELAXED) >= TAP_SHOWN) {
         return;
+    }
     char prefix[128];
     const char *base = strrchr(file, '/');
     snprintf(prefix, sizeof prefix, "#   %s:%d: ", base ? base + 1 : file, line);
@@ -122,8 +125,9 @@ __attribute__((format(printf, 6, 7), unused)) static int
 tap_same_number(const char *file, int line, intmax_t got, intmax_t want,
                 const char *what, const char *format, ...)
 {
-    if (got == want)
+    if (got == want) {
         return 1;
+    }
     char why[256];
     va_list args;
     va_start(args, format);
@@ -137,8 +141,9 @@ __attribute__((format(printf, 6, 7), unused)) static int
 tap_same_text(const char *file, int line, const char *got, const char *want,
               const char *what, const char *format, ...)
 {
-    if (got && want ? strcmp(got, want) == 0 : got == want)
+    if (got && want ? strcmp(got, want) == 0 : got == want) {
         return 1;
+    }
     char why[256];
     va_list args;
     va_start(args, format);
@@ -161,11 +166,13 @@ static int tap_selected(const char *name, int argc, char **argv)
 {
     int asked = 0;
     for (int i = 1; i < argc; i++) {
-        if (argv[i][0] == '-')
+        if (argv[i][0] == '-') {
             continue;
+        }
         asked = 1;
-        if (strstr(name, argv[i]))
+        if (strstr(name, argv[i])) {
             return 1;
+        }
     }
     return !asked;
 }
@@ -187,25 +194,29 @@ __attribute__((unused)) static int tap_run(const struct tap_case *cases, size_t 
     const char *timeout = getenv("PYM_TEST_TIMEOUT");
     unsigned long seconds = timeout ? strtoul(timeout, NULL, 10) : 0;
     alarm(seconds ? (unsigned)seconds : (unsigned)TAP_SECONDS);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         selected += tap_selected(cases[i].name, argc, argv);
+    }
     tap_write(plan, (size_t)snprintf(plan, sizeof plan, "1..%d\n", selected));
     for (size_t i = 0; i < count; i++) {
-        if (!tap_selected(cases[i].name, argc, argv))
+        if (!tap_selected(cases[i].name, argc, argv)) {
             continue;
+        }
         tap_failures = 0;
         tap_skipping = NULL;
         cases[i].run();
         number++;
-        if (tap_failures > TAP_SHOWN)
+        if (tap_failures > TAP_SHOWN) {
             tap_note("and %d more failed checks", tap_failures - TAP_SHOWN);
+        }
         red += tap_failures != 0;
-        if (tap_failures)
+        if (tap_failures) {
             tap_result("not ok", number, cases[i].name, "", "");
-        else if (tap_skipping)
+        } else if (tap_skipping) {
             tap_result("ok", number, cases[i].name, " # SKIP ", tap_skipping);
-        else
+        } else {
             tap_result("ok", number, cases[i].name, "", "");
+        }
     }
     return red != 0;
 }

@@ -1,5 +1,4 @@
 // All forms of operator new and delete, and containers, for valgrind.sh.
-#include "sized.h"
 #include "support.h"
 
 #include <map>

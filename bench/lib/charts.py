@@ -139,6 +139,7 @@ def by_workload(summary, workloads, metric, title, alone=False):
     if not rows:
         return None
     palette = colours(summary.allocators)
+    names = [a for a in names if any(a in summary.cells[w] for w in rows)]
     step = 0.76 / max(len(names), 2)
     script, values, plots = "", [], []
     for index, name in enumerate(names):

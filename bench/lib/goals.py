@@ -98,13 +98,13 @@ class Goals:
 
     def to_best(self, workload, key, larger=False):
         """A workload's own figure: ours to the best peer's, as something to be small."""
-        ours = self.summary.extra(workload, OURS, key)
-        theirs = [(self.summary.extra(workload, p, key), p) for p in self.peers]
-        theirs = [(value, peer) for value, peer in theirs if value]
-        if not ours or not theirs:
+        found = [(self.summary.extra(workload, p, key), p) for p in self.peers]
+        found = [(value, peer) for value, peer in found if value]
+        if not found:
             return None, ""
-        value, peer = (max if larger else min)(theirs)
-        return (value / ours if larger else ours / value), peer
+        peer = (max if larger else min)(found)[1]
+        pair = (peer, OURS) if larger else (OURS, peer)
+        return self.summary.extra_ratio(workload, pair[0], key, against=pair[1]), peer
 
     def memory(self):
         for text, workload, key in (
@@ -112,14 +112,14 @@ class Goals:
             ("memory one second after most of 1 GiB is freed", "rssdrop", "rss_1s_kb"),
         ):
             value, peer = self.to_best(workload, key)
-            yield Goal(f"{text}, to the best peer", 1.00, exact(value), peer)
+            yield Goal(f"{text}, to the best peer", 1.00, value, peer)
 
     def heap_size(self):
         """How our standing against the best peer changes from a small to a large heap."""
         large, peer = self.to_best("bigheap-1g", "ns_per_op")
         small, _ = self.to_best("bigheap-64m", "ns_per_op")
-        yield Goal("1 GiB in random order, time, to the best peer", 1.05, exact(large), peer)
-        growth = large / small if large and small else None
+        yield Goal("1 GiB in random order, time, to the best peer", 1.05, large, peer)
+        growth = large.value / small.value if large and small else None
         yield Goal("the same, and its growth from a heap of 64 MiB", 1.05, exact(growth))
 
     def threads(self):
@@ -128,7 +128,7 @@ class Goals:
             value, peer = self.to_best(workload, "ops_per_sec", larger=True)
             threads = self.summary.meta["workloads"][workload]["attributes"].get("threads")
             text = f"time of {threads} independent threads, to the best peer"
-            yield Goal(text, 1.00, exact(value), peer)
+            yield Goal(text, 1.00, value, peer)
 
     def instructions(self):
         counts = read_instructions()

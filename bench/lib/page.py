@@ -220,7 +220,7 @@ class Page:
                 ratio = ratios.get(allocator)
                 if ratio is None:
                     row.append("-")
-                elif allocator == self.summary.baseline or ratio.verdict:
+                elif ratio.decided:
                     css = "best" if ratio.value == min(known) else ""
                     row.append((css, f"{ratio.value:.2f}"))
                 else:
@@ -282,13 +282,8 @@ class Page:
     def own_figures(self):
         """What workloads report beside their time: latencies, memory after a while..."""
         rows = []
-        for workload, cells in self.summary.cells.items():
-            keys = []
-            for cell in cells.values():
-                keys += [k for k in cell.rows[0]["extra"] if k not in keys]
-            for key in keys:
-                if key in ("ops", "threads", "ops_per_sec"):
-                    continue
+        for workload in self.summary.cells:
+            for key in self.summary.extra_keys(workload):
                 unit = next((u for end, u in UNITS if key.endswith(end)), "")
                 values = [self.summary.extra(workload, a, key) for a in self.summary.allocators]
                 rows.append([workload, key, ("soft", unit), *map(number, values)])

@@ -41,6 +41,11 @@ class Estimate:
             return -1
         return 1 if self.low > 1 else 0
 
+    @property
+    def decided(self):
+        """Whether it is known how the ratio stands to 1; also when it is exactly that."""
+        return self.verdict != 0 or self.low == self.high
+
     def overlaps(self, other):
         return self.low <= other.high and other.low <= self.high
 

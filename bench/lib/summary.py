@@ -62,9 +62,14 @@ class Summary:
         base = cells.get(self.baseline)
         for cell in cells.values():
             for metric in METRICS:
-                cell.ratio[metric] = (
-                    stats.ratio(cell.samples[metric], base.samples[metric]) if base else None
-                )
+                if base is None:
+                    cell.ratio[metric] = None
+                elif cell is base:
+                    cell.ratio[metric] = stats.Estimate(1.0, 1.0, 1.0)
+                else:
+                    cell.ratio[metric] = stats.ratio(
+                        cell.samples[metric], base.samples[metric]
+                    )
 
     def groups(self):
         """Every group and "also" mean, with its workloads, in the order of the lists."""
@@ -89,14 +94,32 @@ class Summary:
         ]
         return stats.mean_ratio(pairs)
 
-    def extra(self, workload, allocator, key):
-        """Median of a workload's own figure; None where it is not a number."""
+    def extra_samples(self, workload, allocator, key):
+        """{round: value} of a workload's own figure; empty where it is not a number."""
         cell = self.cells.get(workload, {}).get(allocator)
         try:
-            values = [float(row["extra"][key]) for row in cell.rows] if cell else []
+            return {r["round"]: float(r["extra"][key]) for r in cell.rows} if cell else {}
         except (KeyError, ValueError):
-            return None
+            return {}
+
+    def extra(self, workload, allocator, key):
+        """The median of these; None where there are none."""
+        values = list(self.extra_samples(workload, allocator, key).values())
         return stats.median(values) if values else None
+
+    def extra_keys(self, workload):
+        """The names of a workload's own figures, those apart that only repeat its time."""
+        keys = {}
+        for cell in self.cells.get(workload, {}).values():
+            keys.update(dict.fromkeys(cell.rows[0]["extra"]))
+        return [key for key in keys if key not in ("ops", "threads", "ops_per_sec")]
+
+    def extra_ratio(self, workload, allocator, key, against=None):
+        """Estimate of the ratio of a workload's own figure to the baseline's, or to that
+        of another allocator."""
+        ours = self.extra_samples(workload, allocator, key)
+        theirs = self.extra_samples(workload, against or self.baseline, key)
+        return stats.ratio(ours, theirs) if ours and theirs else None
 
     def rounds(self):
         return 1 + max((row["round"] for row in self.rows), default=-1)
@@ -106,7 +129,7 @@ def ratio_text(estimate):
     """0.87, with a "?" when it is undecided whether it differs from 1."""
     if estimate is None:
         return "-"
-    return f"{estimate.value:.2f}" + (" " if estimate.verdict else "?")
+    return f"{estimate.value:.2f}" + (" " if estimate.decided else "?")
 
 
 def mean_text(estimate):

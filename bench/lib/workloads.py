@@ -12,7 +12,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-SHORT_SCALE = "0.2"
+SHORT_SCALE = "0.15"
 
 
 class Unavailable(Exception):

@@ -3,6 +3,7 @@ lists, sets, hashes and sorted sets under fifty thousand keys."""
 import os
 import shutil
 import subprocess
+import sys
 import time
 
 import server
@@ -21,16 +22,17 @@ def start(directory, socket):
     )
 
 
-def load(socket):
+def load(socket, requests):
     subprocess.run(
         ["redis-benchmark", "-s", socket, "-q", "-c", "20", "-P", "16", "-d", "100"]
-        + ["-n", str(REQUESTS), "-r", "50000", "-t", ",".join(TESTS)],
+        + ["-n", str(requests), "-r", "50000", "-t", ",".join(TESTS)],
         stdout=subprocess.DEVNULL,
         check=True,
     )
 
 
 def main():
+    requests = int(REQUESTS * float(sys.argv[1] if len(sys.argv) > 1 else 1))
     directory = server.workspace()
     socket = os.path.join(directory, "s")
     process = start(directory, socket)
@@ -38,14 +40,14 @@ def main():
         server.wait_until(lambda: os.path.exists(socket), "redis-server's socket")
         server.demand_allocator(process.pid)
         begin = time.monotonic()
-        load(socket)
+        load(socket, requests)
         seconds = time.monotonic() - begin
         cpu, minflt, majflt = server.stat_figures(process.pid)
         peak = server.status_kb(process.pid, "VmHWM")
     finally:
         server.stop(process)
         shutil.rmtree(directory, ignore_errors=True)
-    server.report("redis", seconds, REQUESTS * len(TESTS), peak, cpu, minflt, majflt)
+    server.report("redis", seconds, requests * len(TESTS), peak, cpu, minflt, majflt)
 
 
 main()

@@ -1,6 +1,7 @@
 # compile_project CC CXX: compiles the library's sources and a program in C++ with
 # the compilers given, and prints checksums of all that comes out.
 compile_project() {
+    [ -f "$top_builddir/config.h" ] || skip "$top_builddir is not configured"
     _flags="-DHAVE_CONFIG_H -D_GNU_SOURCE -I$top_builddir -I$top_srcdir/include
         -I$top_srcdir/lib -fPIC -pthread"
     # shellcheck disable=SC2086 # $_flags is a list of options
