@@ -400,7 +400,7 @@ def test_resume_refuses_other_work():
 
 def test_interrupt_and_resume():
     with tempfile.TemporaryDirectory() as directory:
-        path = write_list(directory, "a test true", "b test sleep 1.5")
+        path = write_list(directory, "a test true", "b test sleep 5")
         command = runner(directory, path, "--repeats", "1")
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
