@@ -9,14 +9,14 @@ def lines(n):
         yield (
             f"2024-{1 + seed % 12:02}-{1 + seed % 28:02}T10:{seed % 60:02}:00 "
             f"host{seed % 97} worker[{i}]: GET /a/{seed % 1009}/b?id={seed}&q=x%20y "
-            f'"agent/{seed % 7}.{seed % 10}" {200 + seed % 4 * 100} {seed % 65536}'
+            f'"client/{seed % 7}.{seed % 10}" {200 + seed % 4 * 100} {seed % 65536}'
         )
 
 
 def main():
     line = re.compile(
         r"(?P<date>\d{4}-\d\d-\d\d)T(\S+) (?P<host>\w+) (\w+)\[(\d+)\]: "
-        r'(?P<verb>[A-Z]+) (?P<path>\S+) "(?P<agent>[^"]*)" (\d+) (\d+)'
+        r'(?P<verb>[A-Z]+) (?P<path>\S+) "(?P<client>[^"]*)" (\d+) (\d+)'
     )
     pair = re.compile(r"[?&]([^=&]+)=([^&]*)")
     number = re.compile(r"\d+")
@@ -26,7 +26,7 @@ def main():
         found = line.match(text)
         fields = found.groupdict()
         query = dict(pair.findall(fields["path"]))
-        hosts.setdefault(fields["host"], []).append((query["id"], fields["agent"]))
+        hosts.setdefault(fields["host"], []).append((query["id"], fields["client"]))
         size += len(number.sub(lambda m: m.group()[::-1], text))
         size += len(re.split(r"[ :/]+", text))
     print(size, len(hosts), sum(len(found) for found in hosts.values()))
