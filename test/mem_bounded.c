@@ -218,6 +218,58 @@ static void a_relay_of_threads_stays_bounded(void)
     }
 }
 
+/* ------------------------------------------------------------- heirlooms */
+
+enum { HEIRS = 8, HEIRLOOMS = 40000, HEIRLOOM = 100 };
+
+static void *heirloom[HEIRS][HEIRLOOMS];
+static pthread_barrier_t all_have_theirs;
+
+/* All at the same time, so that each has a heap of its own. */
+static void *leave_heirlooms(void *arg)
+{
+    void **own = heirloom[(uintptr_t)arg];
+    for (int i = 0; i < HEIRLOOMS; i++) {
+        own[i] = malloc(HEIRLOOM);
+        memset(own[i], 1, HEIRLOOM);
+    }
+    pthread_barrier_wait(&all_have_theirs);
+    return NULL;
+}
+
+/* What is freed to the heaps of ended threads, which nobody takes over, serves
+ * the others. */
+static void memory_of_ended_threads_is_used_again(void)
+{
+    pthread_t thread[HEIRS];
+    pthread_barrier_init(&all_have_theirs, NULL, HEIRS);
+    malloc_trim(0);
+    long before = rss_kb();
+    for (uintptr_t i = 0; i < HEIRS; i++) {
+        thread[i] = start(leave_heirlooms, (void *)i);
+    }
+    for (int i = 0; i < HEIRS; i++) {
+        pthread_join(thread[i], NULL);
+    }
+    long full = rss_kb();
+    for (int i = 0; i < HEIRS * HEIRLOOMS; i++) {
+        free(heirloom[i / HEIRLOOMS][i % HEIRLOOMS]);
+    }
+    for (int i = 0; i < HEIRS * HEIRLOOMS; i++) {
+        void *p = malloc(HEIRLOOM);
+        memset(p, 1, HEIRLOOM);
+        heirloom[i / HEIRLOOMS][i % HEIRLOOMS] = p;
+    }
+    long again = rss_kb();
+    CHECK(again - full < (full - before) / 4,
+          "RSS was %ld KiB, %ld with the blocks, %ld with as many again", before, full,
+          again);
+    for (int i = 0; i < HEIRS * HEIRLOOMS; i++) {
+        free(heirloom[i / HEIRLOOMS][i % HEIRLOOMS]);
+    }
+    CHECK_EQ(pymalloc_verify(), 0, "the heap is sound");
+}
+
 /* Memory that one size no longer needs serves another. */
 static void sizes_take_turns_in_the_same_memory(void)
 {
@@ -250,6 +302,7 @@ static const struct tap_case cases[] = {
     {"10,000 short threads do not pile up", short_threads_do_not_pile_up},
     {"more threads than cores share the heap", a_crowd_shares_the_heap},
     {"a relay of threads stays bounded", a_relay_of_threads_stays_bounded},
+    {"memory of ended threads is used again", memory_of_ended_threads_is_used_again},
     {"sizes take turns in the same memory", sizes_take_turns_in_the_same_memory},
 };
 
