@@ -48,14 +48,15 @@ static void list_remove(struct pym_pool **list, struct pym_pool *pool)
 
 /* ---- states of a pool: see region.h ---- */
 
-static uint32_t tick_length(void)
+static uint16_t tick_length(void)
 {
     return pym_arena_has_dirty() ? TICK_DIRTY : TICK;
 }
 
 static void arm(struct pym_pool *pool)
 {
-    pool->countdown = pool->armed = tick_length();
+    pool->armed = tick_length();
+    pool->countdown = pool->armed;
 }
 
 static void make_active(struct pym_heap *heap, struct pym_pool *pool,
@@ -391,7 +392,7 @@ static void recover_pool(struct pym_heap *heap, struct pym_pool *pool)
     }
     struct pym_pool_bits bits = {{0}};
     bool intact;
-    unsigned capacity = pym_class_capacity(pool->cls);
+    unsigned capacity = pym_pool_capacity(pool);
     unsigned in_pool = pym_pool_mark_list(pool, pool->local, &bits, &intact);
     unsigned in_bin = pym_pool_mark_list(pool, heap->saved[pool->cls], &bits, &intact);
     if (pool->state == PYM_POOL_ACTIVE) {
@@ -456,7 +457,7 @@ static unsigned verify_pool(const struct pym_heap *heap, const struct pym_pool *
         report("free list leaves its pool, or has a cycle", pool);
         wrong++;
     }
-    for (unsigned i = pool->carved; i < pym_class_capacity(pool->cls); i++) {
+    for (unsigned i = pool->carved; i < pym_pool_capacity(pool); i++) {
         if (pym_pool_bit(&bits, i)) {
             report("free block that was never cut off", pym_pool_block(pool, i));
             wrong++;

@@ -52,14 +52,14 @@ static PYM_RACY int walk_pool(const struct pym_pool *pool,
     struct pym_pool_bits live;
     pym_heaps_hold();
     unsigned count = pym_inspect_pool(pool, &live);
-    unsigned cls = pool->cls;
+    size_t size = pym_class_size(pool->cls);
+    char *first = pym_pool_block(pool, 0);
     pym_heaps_release();
     for (unsigned i = 0; count > 0; i++) {
         if (!pym_pool_bit(&live, i)) {
             continue;
         }
-        char *block = pym_region_pool_start(pool) + i * pym_class_size(cls);
-        int result = visit(block, pym_class_size(cls), arg);
+        int result = visit(first + i * size, size, arg);
         if (result != 0) {
             return result;
         }

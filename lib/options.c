@@ -30,6 +30,9 @@ static const struct option options[] = {
 #undef ROW
 };
 
+/* Of objects that CPython's garbage collector watches. */
+enum { CPYTHON_HEADER = 16 };
+
 enum { OPTIONS = sizeof(options) / sizeof(options[0]), ITEM_MAX = 128 };
 
 #define HOW_TO_LEARN_MORE "PYMALLOC=help lists the options"
@@ -134,6 +137,11 @@ void pym_options_init(void)
     if (environ == NULL ||
         atomic_exchange_explicit(&done, true, memory_order_relaxed)) {
         return;
+    }
+    const char *python = secure_getenv("PYTHONMALLOC");
+    if (python != NULL && strncmp(python, "malloc", strlen("malloc")) == 0) {
+        atomic_store_explicit(&pym_options.header, CPYTHON_HEADER,
+                              memory_order_relaxed);
     }
     const char *text = secure_getenv("PYMALLOC");
     if (text != NULL) {

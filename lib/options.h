@@ -22,6 +22,9 @@
     X(remote, PYM_OPTION_BYTES, 32768, 0, 1 << 20, true,                               \
       "bytes of other threads' blocks that a thread collects before it sends them "    \
       "back")                                                                          \
+    X(header, PYM_OPTION_NUMBER, 0, 0, 48, true,                                       \
+      "bytes in front of what a program uses most of its objects (with "               \
+      "PYTHONMALLOC=malloc: 16)")                                                      \
     X(deepbind, PYM_OPTION_FLAG, 0, 0, 1, true,                                        \
       "let dlopen honour RTLD_DEEPBIND, which hides this library's free")              \
     X(valgrind, PYM_OPTION_FLAG, 1, 0, 1, false,                                       \

@@ -1,8 +1,16 @@
 #include "pool.h"
 
 #include "check.h"
+#include "options.h"
 #include "os.h"
 #include "track.h"
+
+static uint8_t first_block(unsigned cls)
+{
+    size_t header = PYM_OPTION(header) & ~(PYM_GRAIN - 1);
+    bool whole_lines = pym_class_size(cls) % PYM_CACHE_LINE == 0;
+    return whole_lines && header != 0 ? (uint8_t)(PYM_CACHE_LINE - header) : 0;
+}
 
 void pym_pool_prepare(struct pym_pool *pool, unsigned cls)
 {
@@ -10,6 +18,7 @@ void pym_pool_prepare(struct pym_pool *pool, unsigned cls)
     pool->free_to = &pool->local;
     pool->carved = 0;
     pool->cls = (uint8_t)cls;
+    pool->first = first_block(cls);
 }
 
 unsigned pym_pool_carve(struct pym_pool *pool)
@@ -17,9 +26,10 @@ unsigned pym_pool_carve(struct pym_pool *pool)
     PYM_ASSERT(*pool->free_to == NULL);
     size_t size = pym_class_size(pool->cls);
     unsigned from = pool->carved;
-    unsigned capacity = pym_class_capacity(pool->cls);
-    size_t page_end = pym_round_up(from * size + 1, pym_os_page_size());
-    unsigned to = (unsigned)((page_end + size - 1) / size);
+    unsigned capacity = pym_pool_capacity(pool);
+    size_t offset = pool->first + from * size;
+    size_t page_end = pym_round_up(offset + 1, pym_os_page_size());
+    unsigned to = from + (unsigned)((page_end - offset + size - 1) / size);
     to = to < capacity ? to : capacity;
     if (from == to) {
         return 0;
@@ -41,8 +51,8 @@ PYM_RACY unsigned pym_pool_mark_list(const struct pym_pool *pool, void *list,
                                      struct pym_pool_bits *bits, bool *intact)
 {
     size_t size = pym_class_size(pool->cls);
-    unsigned capacity = pym_class_capacity(pool->cls);
-    uintptr_t start = (uintptr_t)pym_region_pool_start(pool);
+    unsigned capacity = pym_pool_capacity(pool);
+    uintptr_t start = (uintptr_t)pym_pool_block(pool, 0);
     unsigned marked = 0;
     while (list != NULL) {
         size_t offset = (uintptr_t)list - start;
@@ -62,7 +72,7 @@ PYM_RACY unsigned pym_pool_mark_list(const struct pym_pool *pool, void *list,
 void pym_pool_relink(struct pym_pool *pool, const struct pym_pool_bits *bits)
 {
     void *list = NULL;
-    for (unsigned i = pym_class_capacity(pool->cls); i-- > 0;) {
+    for (unsigned i = pym_pool_capacity(pool); i-- > 0;) {
         if (pym_pool_bit(bits, i)) {
             char *block = pym_pool_block(pool, i);
             pym_link_set(block, list);

@@ -59,7 +59,9 @@ struct pym_pool {
     uint8_t cls;
     uint8_t state;
     /* What countdown was set to; only in ACTIVE. */
-    uint32_t armed;
+    uint16_t armed;
+    /* Bytes from the pool's start to its first block. */
+    uint8_t first;
     /* Neighbours in the heap's list; only in AVAILABLE and SPARE. */
     struct pym_pool *next;
     struct pym_pool *prev;

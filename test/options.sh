@@ -51,7 +51,7 @@ warns_once_with_threads_and_children() {
 
 helps() {
     with help && same "$out" "" || return 1
-    for option in help stats cache decay remote deepbind reserve; do
+    for option in help stats cache decay remote header deepbind reserve; do
         grep -q "$option.*default" "$scratch/err" || same "$err" "a line on $option" ||
             return 1
     done
