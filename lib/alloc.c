@@ -94,32 +94,22 @@ static PYM_NOINLINE void *large_miss(size_t size, bool zeroed)
     return PYM_LIKELY(block != NULL) ? block : out_of_memory();
 }
 
-static PYM_NOINLINE void *tick_and_return(void *block)
+PYM_NOINLINE void *pym_alloc_tick(void *block)
 {
     pym_heap_tick(pym_thread.heap);
     return block;
 }
 
-static PYM_NOINLINE void *malloc_miss(size_t last)
+PYM_NOINLINE void *pym_alloc_large(size_t last)
 {
     return last == SIZE_MAX ? pym_alloc_malloc(1) : large_miss(last + 1, false);
 }
 
-PYM_NOINLINE void *pym_alloc_large(size_t last)
+PYM_NOINLINE void pym_alloc_free_foreign(void *block)
 {
-    struct pym_syscache *cache = pym_thread.cache;
-    if (PYM_UNLIKELY(last >= PYM_CACHED_MAX || cache == NULL)) {
-        return malloc_miss(last);
+    if (block == NULL) {
+        return;
     }
-    void *block = pym_syscache_take(cache, last);
-    if (PYM_UNLIKELY(block == NULL)) {
-        return malloc_miss(last);
-    }
-    return PYM_LIKELY(cache->countdown != 0) ? block : tick_and_return(block);
-}
-
-static PYM_NOINLINE void pass_to_system(void *block)
-{
     struct pym_heap *heap = own_heap();
     if (PYM_LIKELY(heap != NULL)) {
         pym_heap_tick(heap);
@@ -127,18 +117,6 @@ static PYM_NOINLINE void pass_to_system(void *block)
     int saved = errno;
     pym_syscache_pass(heap != NULL ? &heap->cache : NULL, block);
     errno = saved;
-}
-
-PYM_NOINLINE void pym_alloc_free_foreign(void *block)
-{
-    if (PYM_UNLIKELY(block == NULL)) {
-        return;
-    }
-    struct pym_syscache *cache = pym_thread.cache;
-    if (PYM_LIKELY(cache != NULL) && pym_syscache_keep(cache, block)) {
-        return;
-    }
-    pass_to_system(block);
 }
 
 /* ---- calloc ---- */
@@ -149,7 +127,7 @@ static void *large_calloc(size_t size)
     if (size <= PYM_CACHED_MAX && cache != NULL) {
         void *block = pym_syscache_take(cache, size - 1);
         if (block != NULL) {
-            block = cache->countdown != 0 ? block : tick_and_return(block);
+            block = cache->countdown != 0 ? block : pym_alloc_tick(block);
             return memset(block, 0, size);
         }
     }
@@ -162,10 +140,10 @@ void *pym_alloc_calloc(size_t count, size_t size)
     if (PYM_UNLIKELY(__builtin_mul_overflow(count, size, &bytes))) {
         return out_of_memory();
     }
-    if (bytes > PYM_SMALL_MAX) {
-        return large_calloc(bytes);
+    if (PYM_UNLIKELY(bytes - 1 >= PYM_SMALL_MAX)) {
+        return bytes != 0 ? large_calloc(bytes) : pym_alloc_calloc(1, 1);
     }
-    void *block = pym_alloc_malloc(bytes);
+    void *block = pym_alloc_small_or(bytes - 1, pym_alloc_refill);
     return PYM_LIKELY(block != NULL) ? memset(block, 0, bytes) : NULL;
 }
 
@@ -197,7 +175,7 @@ void *pym_alloc_aligned(size_t alignment, size_t size)
     }
     size_t rounded = pym_round_up(size != 0 ? size : 1, alignment);
     if (rounded <= PYM_SMALL_MAX) {
-        void *block = pym_alloc_malloc(rounded);
+        void *block = pym_alloc_small_or(rounded - 1, pym_alloc_refill);
         if (((uintptr_t)block & (alignment - 1)) == 0) {
             return block;
         }
@@ -229,21 +207,31 @@ static void *move(void *block, size_t usable, size_t size)
     return moved;
 }
 
+/* Whether a block of the new size lies ready: copying to it costs less than the
+ * system allocator's lock. */
+static bool is_cached(size_t size)
+{
+    return size <= PYM_CACHED_MAX && pym_thread.cache != NULL &&
+           pym_syscache_has(pym_thread.cache, size - 1);
+}
+
 static void *realloc_foreign(void *block, size_t size)
 {
     if (size > PTRDIFF_MAX) {
         return out_of_memory();
     }
+    size_t usable = 0;
     if (pym_sysalloc.usable_size != NULL) {
-        size_t usable = pym_sysalloc.usable_size(block);
+        usable = pym_sysalloc.usable_size(block);
         if (fits_in_place(size, usable)) {
             return block;
         }
-        if (size <= PYM_SMALL_MAX) {
+        if (size <= PYM_SMALL_MAX || is_cached(size)) {
             return move(block, usable, size);
         }
     }
-    void *moved = pym_sysalloc.realloc(block, pym_syscache_request(size));
+    struct pym_syscache *cache = pym_thread.cache;
+    void *moved = pym_syscache_resize(cache, block, usable, size);
     return PYM_LIKELY(moved != NULL) ? moved : out_of_memory();
 }
 

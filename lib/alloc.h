@@ -13,9 +13,10 @@
 
 /* Slow paths.  They take what the fast path has at hand, so that it need not
  * keep the size: a class whose bin is empty; and the size less one, which is
- * SIZE_MAX for 0 and else at least PYM_SMALL_MAX. */
+ * SIZE_MAX for 0 and else at least PYM_SMALL_MAX; a block that cannot be cached. */
 void *pym_alloc_refill(size_t cls);
 void *pym_alloc_large(size_t last);
+void *pym_alloc_tick(void *block); /* returns the block */
 void pym_alloc_free_remote(void *block, struct pym_pool *pool);
 void pym_alloc_free_foreign(void *block);
 
@@ -26,22 +27,42 @@ size_t pym_alloc_usable_size(void *block);
 /* Any power of two as alignment, any size; NULL with EINVAL or ENOMEM. */
 void *pym_alloc_aligned(size_t alignment, size_t size);
 
+/* The hit path for large blocks, and what to call when it is none. */
+PYM_INLINE void *pym_alloc_cached_or(size_t last, void *(*large)(size_t last))
+{
+    if (PYM_UNLIKELY(last > pym_thread.cached_last)) {
+        return large(last);
+    }
+    struct pym_syscache *cache = pym_thread.cache;
+    void *block = pym_syscache_take(cache, last);
+    if (PYM_UNLIKELY(block == NULL)) {
+        return large(last);
+    }
+    return PYM_LIKELY(cache->countdown != 0) ? block : pym_alloc_tick(block);
+}
+
+/* The same for last + 1 bytes, 1 to PYM_SMALL_MAX. */
+PYM_INLINE void *pym_alloc_small_or(size_t last, void *(*refill)(size_t cls))
+{
+    size_t cls = last >> PYM_GRAIN_SHIFT;
+    void **bin = &pym_thread.bin[cls];
+    void *block = *bin;
+    if (PYM_UNLIKELY(block == NULL)) {
+        return pym_track_allocated(refill(cls), last + 1);
+    }
+    *bin = pym_link_get(block);
+    return pym_track_allocated(block, last + 1);
+}
+
 /* The hit path, and what to call when it is none. */
 PYM_INLINE void *pym_alloc_or(size_t size, void *(*refill)(size_t cls),
                               void *(*large)(size_t last))
 {
     size_t last = size - 1; /* wraps for 0, which is not small then */
     if (PYM_UNLIKELY(last >= PYM_SMALL_MAX)) {
-        return large(last);
+        return pym_alloc_cached_or(last, large);
     }
-    size_t cls = last >> PYM_GRAIN_SHIFT;
-    void **bin = &pym_thread.bin[cls];
-    void *block = *bin;
-    if (PYM_UNLIKELY(block == NULL)) {
-        return pym_track_allocated(refill(cls), size);
-    }
-    *bin = pym_link_get(block);
-    return pym_track_allocated(block, size);
+    return pym_alloc_small_or(last, refill);
 }
 
 PYM_INLINE void *pym_alloc_malloc(size_t size)
@@ -53,7 +74,11 @@ PYM_INLINE void pym_alloc_free(void *block)
 {
     size_t offset = pym_region_offset(block);
     if (PYM_UNLIKELY(offset >= pym_region_limit())) {
-        pym_alloc_free_foreign(block);
+        struct pym_syscache *cache = pym_thread.cache;
+        if (PYM_UNLIKELY(cache == NULL || block == NULL ||
+                         !pym_syscache_keep(cache, block))) {
+            pym_alloc_free_foreign(block);
+        }
         return;
     }
     struct pym_pool *pool = pym_region_pool_at(offset);

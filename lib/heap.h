@@ -68,12 +68,20 @@ struct pym_thread {
     void *bin[PYM_CLASSES];
     struct pym_heap *heap;
     struct pym_syscache *cache; /* the heap's; NULL if blocks may not be cached */
+    size_t cached_last;         /* PYM_CACHED_MAX - 1 if they may, else 0 */
     bool ended;     /* the heap has been handed on; there will be no other */
     uint8_t rounds; /* of thread-specific destructors seen so far */
 };
 
 extern __thread struct pym_thread pym_thread PYM_HIDDEN
     __attribute__((tls_model("initial-exec")));
+
+/* Lets the thread use the cache of a heap, or none. */
+PYM_INLINE void pym_thread_set_cache(struct pym_syscache *cache)
+{
+    pym_thread.cache = cache;
+    pym_thread.cached_last = cache != NULL ? PYM_CACHED_MAX - 1 : 0;
+}
 
 /*
  * A block of a class for a heap whose bin is empty: from its inbox, its active

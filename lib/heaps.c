@@ -107,7 +107,7 @@ struct pym_heap *pym_heaps_attach(void)
         claim(heap);
         pym_heap_move_bins(heap, pym_thread.bin);
         pym_thread.heap = heap;
-        pym_thread.cache = pym_syscache_usable ? &heap->cache : NULL;
+        pym_thread_set_cache(pym_syscache_usable ? &heap->cache : NULL);
     }
     pym_unlock(&lock);
     return heap;
@@ -120,7 +120,7 @@ void pym_heaps_detach(void)
     pym_heap_drain(heap);
     pym_lock(&lock);
     pym_thread.heap = NULL;
-    pym_thread.cache = NULL;
+    pym_thread_set_cache(NULL);
     pym_heap_move_bins(heap, heap->saved);
     push_orphan(heap, PYM_HEAP_ORPHAN);
     pym_unlock(&lock);

@@ -87,7 +87,7 @@ static __attribute__((constructor(101))) void start(void)
     if (pym_thread.heap == NULL) {
         (void)pym_lifecycle_heap();
     } else if (pym_syscache_usable) {
-        pym_thread.cache = &pym_thread.heap->cache;
+        pym_thread_set_cache(&pym_thread.heap->cache);
     }
     pym_os_mark_process();
     pym_lock_on_fork(child_of_fork);

@@ -53,15 +53,10 @@ PYM_INLINE unsigned pym_class_wake(unsigned cls)
     return eighth > 8 ? eighth : 8;
 }
 
-/* The index of the block of a pool that an offset into the pool lies in. */
-PYM_INLINE unsigned pym_class_block_index(unsigned cls, size_t offset)
-{
-    return (unsigned)(offset / pym_class_size(cls));
-}
-
 #define PYM_CACHED_STEP_SHIFT 6
-#define PYM_CACHED_MAX ((size_t)32768)
-#define PYM_CACHED_CLASSES 48
+#define PYM_CACHED_STEP ((size_t)1 << PYM_CACHED_STEP_SHIFT)
+#define PYM_CACHED_MAX ((size_t)65536)
+#define PYM_CACHED_CLASSES 56
 
 /* For every 64 bytes up to PYM_CACHED_MAX: the class of a request that ends
  * there; and so one more than the largest class that a block which ends there

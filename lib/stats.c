@@ -5,6 +5,7 @@
 #include "inspect.h"
 #include "os.h"
 #include "print.h"
+#include "transfer.h"
 
 #include <string.h>
 
@@ -23,6 +24,17 @@ static PYM_RACY void add_heap(struct pym_heap *heap, bool idle, void *arg)
     out->large_frees += pym_syscache_hits(cache) + cached + cache->shed + cache->passed;
     out->large_cache_hits += pym_syscache_hits(cache);
     out->large_cached += cached;
+    out->large_cached_bytes += bytes;
+}
+
+/* Blocks on their way from one heap's cache to another's. */
+static void add_transfer(struct pymalloc_totals *out)
+{
+    size_t bytes;
+    uint64_t shed;
+    size_t count = pym_transfer_count(&bytes, &shed);
+    out->large_frees += count + shed;
+    out->large_cached += count;
     out->large_cached_bytes += bytes;
 }
 
@@ -47,6 +59,7 @@ void pym_stats_get(struct pymalloc_totals *out)
     memset(out, 0, sizeof(*out));
     pym_inspect_settle();
     pym_heaps_each(add_heap, out);
+    add_transfer(out);
     add_pools(out);
     out->large_allocs +=
         atomic_load_explicit(&pym_syscache_stray_misses, memory_order_relaxed);

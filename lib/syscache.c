@@ -1,9 +1,12 @@
 #include "syscache.h"
 
+#include "check.h"
 #include "options.h"
 #include "track.h"
+#include "transfer.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* All caches together are granted room up to this share of the blocks of such
  * sizes that the program has, but each at least so many bytes; a bin starts with
@@ -15,6 +18,12 @@ enum {
     START_BYTES = 1 << 14,
     START_LEAST = 4
 };
+/* The transfer cache holds up to this share of the same, but at least so much. */
+enum { TRANSFER_SHIFT = 3, TRANSFER_LEAST = 1 << 19 };
+/* A request may be served by so many of the next larger classes. */
+enum { COARSER = 2 };
+/* A full bin that may neither grow nor leave a chain sheds this part. */
+enum { SHED_PART = 4 };
 /* Milliseconds between two looks at idle bins. */
 enum { LOOK_MS = 1000 };
 
@@ -110,28 +119,107 @@ static void note_lent(struct pym_syscache *cache, int64_t bytes)
     }
 }
 
-static void note_wish(struct pym_syscache *cache, unsigned cls)
+static void *take_from(struct pym_syscache_bin *bin)
+{
+    void *block = bin->head;
+    if (block != NULL) {
+        bin->head = *(void **)block;
+        bin->room++;
+    }
+    return block;
+}
+
+/* A chain that another heap's cache has left: its first block; the rest goes into
+ * the bin, which is empty, whatever its room. */
+static void *take_chain(struct pym_syscache *cache, unsigned cls)
+{
+    uint32_t count;
+    void *block = pym_transfer_take(cls, &count);
+    if (block == NULL) {
+        return NULL;
+    }
+    struct pym_syscache_bin *bin = &cache->bin[cls];
+    int32_t rest = (int32_t)count - 1;
+    PYM_ASSERT(bin->head == NULL);
+    bin->head = *(void **)block;
+    bin->room -= rest;
+    if (bin->room < 0) {
+        cache->granted -= bin->room * class_bytes(cls);
+        bin->most -= bin->room;
+        bin->room = 0;
+    }
+    return block;
+}
+
+/* A block for a class whose bin was empty: one of another heap's, or one of the
+ * next larger classes. */
+static void *take_elsewhere(struct pym_syscache *cache, unsigned cls)
 {
     cache->missed[cls] = true;
     cache->busy |= (uint64_t)1 << cls;
-    note_lent(cache, class_bytes(cls));
+    void *block = take_from(&cache->bin[cls]); /* of a heap just adopted */
+    if (block == NULL) {
+        block = take_chain(cache, cls);
+    }
+    for (unsigned i = 1; i <= COARSER && block == NULL && cls + i < PYM_CACHED_CLASSES;
+         i++) {
+        block = take_from(&cache->bin[cls + i]);
+    }
+    return block;
+}
+
+static bool is_cacheable(size_t size)
+{
+    return pym_syscache_usable && size > PYM_SMALL_MAX && size <= PYM_CACHED_MAX;
 }
 
 void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed)
 {
+    bool cacheable = cache != NULL && is_cacheable(size);
+    if (cacheable) {
+        void *block = take_elsewhere(cache, pym_cached_class_for(size));
+        if (block != NULL) {
+            cache->old_hits++;
+            return zeroed ? memset(block, 0, size) : block;
+        }
+    }
     size_t request = pym_syscache_request(size);
     void *block =
         zeroed ? pym_sysalloc.calloc(1, request) : pym_sysalloc.malloc(request);
-    if (pym_syscache_usable && cache != NULL && block != NULL && size > PYM_SMALL_MAX &&
-        size <= PYM_CACHED_MAX) {
-        note_wish(cache, pym_cached_class_for(size));
+    if (cacheable && block != NULL) {
+        note_lent(cache, class_bytes(pym_cached_class_for(size)));
     }
     return count_miss(cache, block);
 }
 
+/* What keeping the block would count as; 0 if it is not one to keep. */
+static int64_t cacheable_bytes(size_t usable)
+{
+    if (!pym_syscache_usable || usable < pym_cached_class_size(0) ||
+        usable >= PYM_CACHED_MAX + PYM_CACHED_STEP) {
+        return 0;
+    }
+    return class_bytes(pym_cached_class_table[usable >> PYM_CACHED_STEP_SHIFT] - 1u);
+}
+
 void *pym_syscache_aligned(struct pym_syscache *cache, size_t alignment, size_t size)
 {
-    return count_miss(cache, pym_sysalloc.memalign(alignment, size));
+    void *block = count_miss(cache, pym_sysalloc.memalign(alignment, size));
+    if (cache != NULL && block != NULL && pym_sysalloc.usable_size != NULL) {
+        note_lent(cache, cacheable_bytes(pym_sysalloc.usable_size(block)));
+    }
+    return block;
+}
+
+void *pym_syscache_resize(struct pym_syscache *cache, void *block, size_t usable,
+                          size_t size)
+{
+    void *moved = pym_sysalloc.realloc(block, pym_syscache_request(size));
+    if (cache != NULL && moved != NULL && pym_sysalloc.usable_size != NULL) {
+        note_lent(cache, cacheable_bytes(pym_sysalloc.usable_size(moved)) -
+                             cacheable_bytes(usable));
+    }
+    return moved;
 }
 
 void pym_syscache_pass(struct pym_syscache *cache, void *block)
@@ -169,6 +257,19 @@ void pym_syscache_empty(struct pym_syscache *cache)
         bin->room = bin->most = 0;
     }
     cache->granted = 0;
+    note_lent(cache, -pym_transfer_empty());
+}
+
+/* Whichever heap's turn comes first. */
+static void decay_transfer(struct pym_syscache *cache, uint64_t now_ms)
+{
+    static _Atomic uint64_t next;
+    uint64_t due = atomic_load_explicit(&next, memory_order_relaxed);
+    if (now_ms >= due && atomic_compare_exchange_strong_explicit(
+                             &next, &due, now_ms + LOOK_MS, memory_order_relaxed,
+                             memory_order_relaxed)) {
+        note_lent(cache, -pym_transfer_decay());
+    }
 }
 
 void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
@@ -188,6 +289,7 @@ void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
         }
     }
     cache->busy = 0;
+    decay_transfer(cache, now_ms);
 }
 
 /* ---- room ---- */
@@ -217,7 +319,7 @@ static void reclaim_room(struct pym_syscache *cache, int64_t wanted)
 }
 
 /* More room for a bin: some for a new one, twice as much for one whose class has
- * missed.  0 if the cache is not to grow. */
+ * missed, here or in another heap.  0 if the cache is not to grow. */
 static int32_t more_room(struct pym_syscache *cache, unsigned cls, int32_t most)
 {
     int64_t size = class_bytes(cls);
@@ -225,7 +327,7 @@ static int32_t more_room(struct pym_syscache *cache, unsigned cls, int32_t most)
     if (most == 0) {
         more = (int32_t)(START_BYTES / size);
         more = more < START_LEAST ? START_LEAST : more;
-    } else if (!cache->missed[cls]) {
+    } else if (!cache->missed[cls] && !pym_transfer_lacks(cls)) {
         return 0;
     }
     int64_t limit = grant_limit();
@@ -233,6 +335,40 @@ static int32_t more_room(struct pym_syscache *cache, unsigned cls, int32_t most)
         reclaim_room(cache, more * size);
     }
     return cache->granted + more * size <= limit ? more : 0;
+}
+
+static int64_t transfer_limit(void)
+{
+    int64_t most = (int64_t)PYM_OPTION(cache);
+    int64_t share =
+        atomic_load_explicit(&total_lent, memory_order_relaxed) >> TRANSFER_SHIFT;
+    int64_t limit = share > TRANSFER_LEAST ? share : TRANSFER_LEAST;
+    return limit < most ? limit : most;
+}
+
+/* Leaves the half of a full bin that was freed last to other heaps' caches. */
+static bool leave_chain(struct pym_syscache *cache, struct pym_syscache_bin *bin)
+{
+    if (atomic_load_explicit(&caches, memory_order_relaxed) < 2 || bin->head == NULL) {
+        return false;
+    }
+    int32_t count = (bin->most + 1) / 2;
+    void *head = bin->head;
+    void *tail = head;
+    for (int32_t i = 1; i < count; i++) {
+        tail = *(void **)tail;
+    }
+    void *rest = *(void **)tail;
+    bin->head = rest; /* first: a copy by fork must not find the chain twice */
+    pym_snapshot_order();
+    if (!pym_transfer_leave(class_of(cache, bin), head, tail, (uint32_t)count,
+                            transfer_limit())) {
+        *(void **)tail = rest;
+        bin->head = head;
+        return false;
+    }
+    bin->room += count;
+    return true;
 }
 
 PYM_NOINLINE void pym_syscache_overflow(struct pym_syscache *cache,
@@ -245,8 +381,8 @@ PYM_NOINLINE void pym_syscache_overflow(struct pym_syscache *cache,
         bin->room = more;
         bin->most += more;
         cache->granted += more * class_bytes(cls);
-    } else {
-        shed(cache, bin, (bin->most + 1) / 2);
+    } else if (!leave_chain(cache, bin)) {
+        shed(cache, bin, (bin->most + SHED_PART - 1) / SHED_PART);
     }
     cache->missed[cls] = false;
     cache->busy |= (uint64_t)1 << cls;

@@ -10,8 +10,12 @@
  * since the last time, the cache was too small for the program: the bin gets
  * twice the room, as long as all room together stays within a share of the blocks
  * of such sizes that the program has, and within the option "cache".  Otherwise half
- * of the bin goes back.  A bin that neither missed nor overflowed for a while
- * gives up half of what it holds.
+ * of the bin is left in the transfer cache, where a heap that lacks such blocks
+ * finds them, or a part of it goes back.  A bin that neither missed nor overflowed
+ * for a while gives up half of what it holds.
+ *
+ * A class whose bin is empty is served by the transfer cache, then by the bins of
+ * the next larger classes, and only then by the system.
  *
  * The cache is on only if the system allocator keeps a block's size in the word
  * before it, as glibc does, which is probed at the start.
@@ -94,6 +98,12 @@ PYM_INLINE void *pym_syscache_take(struct pym_syscache *cache, size_t last)
     return block;
 }
 
+/* Whether such a request would be a hit. */
+PYM_INLINE bool pym_syscache_has(struct pym_syscache *cache, size_t last)
+{
+    return pym_syscache_bin_at(cache, last >> PYM_CACHED_STEP_SHIFT)->head != NULL;
+}
+
 /* What to ask of the system for a request: a whole class, if the block can be
  * cached. */
 PYM_INLINE size_t pym_syscache_request(size_t size)
@@ -103,9 +113,11 @@ PYM_INLINE size_t pym_syscache_request(size_t size)
                : size;
 }
 
-/* Ask the system for a block, pass one to it; and count that.  cache may be
- * NULL: for threads that have no heap any more. */
+/* Ask the system for a block, or to resize one, pass one to it; and count that.  cache
+ * may be NULL: for threads that have no heap any more. */
 void *pym_syscache_aligned(struct pym_syscache *cache, size_t alignment, size_t size);
+void *pym_syscache_resize(struct pym_syscache *cache, void *block, size_t usable,
+                          size_t size); /* usable: the block's bytes so far */
 void pym_syscache_pass(struct pym_syscache *cache, void *block);
 void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed);
 
@@ -117,7 +129,7 @@ void pym_syscache_overflow(struct pym_syscache *cache, struct pym_syscache_bin *
 PYM_INLINE bool pym_syscache_keep(struct pym_syscache *cache, void *block)
 {
     enum {
-        STEP = 1 << PYM_CACHED_STEP_SHIFT,
+        STEP = PYM_CACHED_STEP,
         LEAST = PYM_SMALL_MAX + STEP, /* the size of the first class */
         LAST = PYM_CACHED_MAX + STEP - 1,
     };

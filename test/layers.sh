@@ -14,7 +14,7 @@ table='
 1: os print check lock sysalloc
 2: options sizeclass track harden
 3: region arena pool
-4: heap heaps remote syscache
+4: heap heaps remote syscache transfer
 5: inspect stats profile
 6: alloc lifecycle
 7: control interpose interpose_cxx interpose_dl

@@ -3,6 +3,7 @@
 #include "options.h"
 #include "support.h"
 #include "syscache.h"
+#include "transfer.h"
 
 enum { BLOCKS = 4000 };
 
@@ -58,8 +59,21 @@ static void fake_free(void *block)
 
 static struct pym_syscache cache;
 
+static uint64_t shed_before;
+
+/* Blocks that went to the system from the transfer cache since the test began. */
+static uint64_t transfer_shed(void)
+{
+    size_t transfer_bytes;
+    uint64_t shed;
+    pym_transfer_count(&transfer_bytes, &shed);
+    return shed - shed_before;
+}
+
 static void begin(void)
 {
+    pym_transfer_empty();
+    shed_before += transfer_shed();
     memset(&cache, 0, sizeof cache);
     memset(&fake, 0, sizeof fake);
     pym_syscache_init(&cache);
@@ -99,7 +113,8 @@ static void end(void)
     CHECK_EQ(count(), 0, "blocks in an emptied cache");
     CHECK_EQ(fake.live, 0, "blocks that the system never got back");
     CHECK_EQ(cache.misses, fake.mallocs, "blocks asked of the system");
-    CHECK_EQ(cache.shed + cache.passed, fake.frees, "blocks passed to the system");
+    CHECK_EQ(cache.shed + cache.passed + transfer_shed(), fake.frees,
+             "blocks passed to the system");
 }
 
 static void a_block_comes_back(void)
@@ -224,6 +239,118 @@ static void a_steady_size_is_served_from_the_cache(void)
     end();
 }
 
+/* ------------------------------------------------------- between two heaps */
+
+enum { HANDED = 150, HANDED_BYTES = 2000 };
+
+static struct pym_syscache other;
+
+static size_t in_transfer(size_t *transfer_bytes)
+{
+    uint64_t shed;
+    return pym_transfer_count(transfer_bytes, &shed);
+}
+
+/* One heap only asks, the other only frees. */
+static void hand_over(int rounds)
+{
+    for (int round = 0; round < rounds; round++) {
+        for (int i = 0; i < HANDED; i++) {
+            blocks[i] = get(HANDED_BYTES);
+        }
+        for (int i = 0; i < HANDED; i++) {
+            CHECK(pym_syscache_keep(&other, blocks[i]), "a block was not kept");
+        }
+    }
+}
+
+static void begin_two(void)
+{
+    begin();
+    memset(&other, 0, sizeof other);
+    pym_syscache_init(&other);
+}
+
+static void end_two(void)
+{
+    size_t transfer_bytes;
+    pym_syscache_empty(&other);
+    CHECK_EQ(in_transfer(&transfer_bytes), 0, "blocks in an emptied transfer cache");
+    CHECK_EQ(transfer_bytes, 0, "bytes in an emptied transfer cache");
+    cache.shed += other.shed;
+    cache.passed += other.passed;
+    cache.misses += other.misses;
+    end();
+}
+
+static void what_one_heap_frees_another_takes(void)
+{
+    begin_two();
+    hand_over(100);
+    CHECK(fake.mallocs < 100 * HANDED / 10, "%zu of %d blocks came from the system",
+          fake.mallocs, 100 * HANDED);
+    end_two();
+}
+
+static void the_transfer_cache_is_bounded(void)
+{
+    static const char *const limits[] = {"cache:1m", "cache:100k", "cache:4k"};
+    for (size_t k = 0; k < COUNT_OF(limits); k++) {
+        size_t most = 0;
+        begin_two();
+        pym_options_parse(limits[k]);
+        for (int i = 0; i < BLOCKS; i++) {
+            blocks[i] = get(600 + (size_t)i % 100 * 300);
+        }
+        for (int i = 0; i < BLOCKS; i++) {
+            size_t transfer_bytes;
+            CHECK(pym_syscache_keep(&other, blocks[i]), "a block was not kept");
+            in_transfer(&transfer_bytes);
+            most = transfer_bytes > most ? transfer_bytes : most;
+        }
+        CHECK(most <= PYM_OPTION(cache), "%s: %zu bytes were left", limits[k], most);
+        CHECK(k != 0 || most > 0, "nothing was left");
+        end_two();
+    }
+}
+
+static void chains_that_nobody_wants_go_back(void)
+{
+    size_t transfer_bytes;
+    begin_two();
+    hand_over(1);
+    CHECK(in_transfer(&transfer_bytes) > 0, "nothing was left");
+    pym_transfer_decay(); /* the class was asked for until now */
+    CHECK(in_transfer(&transfer_bytes) > 0, "what was in use went back");
+    pym_transfer_decay();
+    CHECK_EQ(in_transfer(&transfer_bytes), 0, "blocks kept for nobody");
+    end_two();
+}
+
+/* A request that finds its own class empty gets a block of a larger one, and that
+ * block returns to its own class. */
+static void larger_classes_help_out(void)
+{
+    unsigned cls = pym_cached_class_for(2000);
+    begin();
+    void *larger = get(pym_cached_class_size(cls + 1));
+    put(larger);
+    void *p = get(2000);
+    CHECK(p == larger, "the system was asked");
+    CHECK_EQ(fake.mallocs, 1, "blocks of the system");
+    CHECK_EQ(count(), 0, "kept");
+    put(p);
+    CHECK(pym_syscache_take(&cache, 2000 - 1) == NULL, "the block changed its class");
+    void *much_larger = get(pym_cached_class_size(cls + 8));
+    put(much_larger);
+    void *q = get(pym_cached_class_size(cls + 1));
+    void *r = get(2000);
+    CHECK(r != much_larger, "twice the size for a small request");
+    put(q);
+    put(r);
+    end();
+}
+
 static void idle_blocks_go_back(void)
 {
     begin();
@@ -299,6 +426,10 @@ static const struct tap_case cases[] = {
     {"flags are not part of the size", flags_are_ignored},
     {"the cache is bounded", the_cache_is_bounded},
     {"a steady size is served from the cache", a_steady_size_is_served_from_the_cache},
+    {"what one heap frees another takes", what_one_heap_frees_another_takes},
+    {"the transfer cache is bounded", the_transfer_cache_is_bounded},
+    {"chains that nobody wants go back", chains_that_nobody_wants_go_back},
+    {"larger classes help out", larger_classes_help_out},
     {"idle blocks go back", idle_blocks_go_back},
     {"refusal is passed on", refusal_is_passed_on},
     {"zeroed means zeroed", zeroed_means_zeroed},
