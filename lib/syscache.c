@@ -13,7 +13,7 @@
  * room for so many bytes.  A cache tells the total when it has so many to tell. */
 enum {
     SHARE_SHIFT = 2,
-    GRANT_LEAST = 1 << 18,
+    GRANT_LEAST = 1 << 19,
     TELL_BYTES = 1 << 16,
     START_BYTES = 1 << 14,
     START_LEAST = 4
@@ -249,6 +249,15 @@ static void shed(struct pym_syscache *cache, struct pym_syscache_bin *bin,
     errno = saved;
 }
 
+static int64_t take_room(struct pym_syscache *cache, unsigned cls, int32_t blocks)
+{
+    int64_t bytes = blocks * class_bytes(cls);
+    cache->bin[cls].room -= blocks;
+    cache->bin[cls].most -= blocks;
+    cache->granted -= bytes;
+    return bytes;
+}
+
 void pym_syscache_empty(struct pym_syscache *cache)
 {
     for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
@@ -283,9 +292,7 @@ void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
         if ((cache->busy >> cls & 1) == 0 && bin->most != 0) {
             int32_t surplus = (kept_in(bin) + 1) / 2;
             shed(cache, bin, surplus);
-            bin->room -= surplus;
-            bin->most -= surplus;
-            cache->granted -= surplus * class_bytes(cls);
+            (void)take_room(cache, cls, surplus);
         }
     }
     cache->busy = 0;
@@ -307,15 +314,9 @@ static int64_t grant_limit(void)
 /* Takes room that is not in use away from other bins, the largest first. */
 static void reclaim_room(struct pym_syscache *cache, int64_t wanted)
 {
-    int64_t found = 0;
-    for (unsigned cls = PYM_CACHED_CLASSES; cls-- > 0 && found < wanted;) {
-        struct pym_syscache_bin *bin = &cache->bin[cls];
-        int32_t unused = bin->room / 2;
-        bin->room -= unused;
-        bin->most -= unused;
-        found += unused * class_bytes(cls);
+    for (unsigned cls = PYM_CACHED_CLASSES; cls-- > 0 && wanted > 0;) {
+        wanted -= take_room(cache, cls, cache->bin[cls].room / 2);
     }
-    cache->granted -= found;
 }
 
 /* More room for a bin: some for a new one, twice as much for one whose class has
