@@ -100,6 +100,14 @@ PYM_NOINLINE void *pym_alloc_tick(void *block)
     return block;
 }
 
+/* A thread that only frees comes by the clock here. */
+PYM_NOINLINE void pym_alloc_overflow(struct pym_syscache *cache,
+                                     struct pym_syscache_bin *bin, void *block)
+{
+    pym_syscache_overflow(cache, bin, block);
+    pym_heap_tick(pym_thread.heap);
+}
+
 PYM_NOINLINE void *pym_alloc_large(size_t last)
 {
     return last == SIZE_MAX ? pym_alloc_malloc(1) : large_miss(last + 1, false);
@@ -110,13 +118,16 @@ PYM_NOINLINE void pym_alloc_free_foreign(void *block)
     if (block == NULL) {
         return;
     }
+    bool had_cache = pym_thread.cache != NULL;
     struct pym_heap *heap = own_heap();
     if (PYM_LIKELY(heap != NULL)) {
         pym_heap_tick(heap);
     }
-    int saved = errno;
+    if (!had_cache && pym_thread.cache != NULL &&
+        pym_syscache_keep(pym_thread.cache, block)) {
+        return;
+    }
     pym_syscache_pass(heap != NULL ? &heap->cache : NULL, block);
-    errno = saved;
 }
 
 /* ---- calloc ---- */
@@ -160,7 +171,8 @@ size_t pym_alloc_usable_size(void *block)
     return pym_sysalloc.usable_size(block);
 }
 
-/* A block of a pool has the alignment that its size is a multiple of. */
+/* A block of a pool has the alignment that its size is a multiple of, unless the
+ * option "header" has moved it. */
 void *pym_alloc_aligned(size_t alignment, size_t size)
 {
     if (!pym_is_power_of_two(alignment)) {
@@ -179,7 +191,7 @@ void *pym_alloc_aligned(size_t alignment, size_t size)
         if (((uintptr_t)block & (alignment - 1)) == 0) {
             return block;
         }
-        pym_alloc_free(block); /* the system's: there is no address range */
+        pym_alloc_free(block); /* moved, or the system's: there is no address range */
     }
     struct pym_heap *heap = own_heap();
     void *block = pym_syscache_aligned(heap != NULL ? &heap->cache : NULL, alignment,

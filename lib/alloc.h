@@ -17,6 +17,8 @@
 void *pym_alloc_refill(size_t cls);
 void *pym_alloc_large(size_t last);
 void *pym_alloc_tick(void *block); /* returns the block */
+void pym_alloc_overflow(struct pym_syscache *cache, struct pym_syscache_bin *bin,
+                        void *block);
 void pym_alloc_free_remote(void *block, struct pym_pool *pool);
 void pym_alloc_free_foreign(void *block);
 
@@ -76,7 +78,7 @@ PYM_INLINE void pym_alloc_free(void *block)
     if (PYM_UNLIKELY(offset >= pym_region_limit())) {
         struct pym_syscache *cache = pym_thread.cache;
         if (PYM_UNLIKELY(cache == NULL || block == NULL ||
-                         !pym_syscache_keep(cache, block))) {
+                         !pym_syscache_keep_or(cache, block, pym_alloc_overflow))) {
             pym_alloc_free_foreign(block);
         }
         return;

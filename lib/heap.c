@@ -9,8 +9,7 @@
 #include <string.h>
 
 /* Frees into an active pool, or hits of the cache of system blocks, between two
- * visits to the clock: without and with
- * free memory that is to go back. */
+ * visits to the clock: without and with free memory that is to go back. */
 enum { TICK = 256, TICK_DIRTY = 32 };
 /* Ticks between two looks at the cache of system blocks. */
 enum { CACHE_TICKS = 16 };

@@ -159,6 +159,14 @@ void pym_heaps_drain_orphans(void)
     for_each_orphan(pym_heap_drain);
 }
 
+/* In a child of a fork that caught its lock held.  Guarded by that lock. */
+static void mend_emergency(void)
+{
+    if (PYM_UNLIKELY(state_of(&emergency) == PYM_HEAP_BROKEN)) {
+        claim(&emergency);
+    }
+}
+
 void pym_heaps_purge(void)
 {
     pym_heap_request_purge();
@@ -168,6 +176,7 @@ void pym_heaps_purge(void)
     for_each_orphan(pym_heap_purge);
     pym_lock(&emergency_lock);
     if (emergency.bins != NULL) {
+        mend_emergency();
         pym_heap_purge(&emergency);
     }
     pym_unlock(&emergency_lock);
@@ -183,9 +192,7 @@ void *pym_heaps_emergency_block(unsigned cls)
         add_heap(&emergency);
         pym_unlock(&lock);
     }
-    if (PYM_UNLIKELY(state_of(&emergency) == PYM_HEAP_BROKEN)) {
-        claim(&emergency);
-    }
+    mend_emergency();
     void **bin = &emergency.bins[cls];
     void *block = *bin;
     if (block != NULL) {

@@ -5,6 +5,7 @@
 #include "os.h"
 #include "stats.h"
 #include "sysalloc.h"
+#include "transfer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -74,6 +75,7 @@ static void child_of_fork(void)
     pym_os_mark_process();
     pym_arena_after_fork();
     pym_heaps_after_fork();
+    pym_transfer_after_fork();
 }
 
 static __attribute__((constructor(101))) void start(void)

@@ -139,7 +139,7 @@ void pym_options_init(void)
         return;
     }
     const char *python = secure_getenv("PYTHONMALLOC");
-    if (python != NULL && strncmp(python, "malloc", strlen("malloc")) == 0) {
+    if (python != NULL && strcmp(python, "malloc") == 0) {
         atomic_store_explicit(&pym_options.header, CPYTHON_HEADER,
                               memory_order_relaxed);
     }

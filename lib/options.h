@@ -16,15 +16,16 @@
     X(help, PYM_OPTION_FLAG, 0, 0, 1, false, "list the options at the start")          \
     X(stats, PYM_OPTION_FLAG, 0, 0, 1, true, "print a report at exit")                 \
     X(cache, PYM_OPTION_BYTES, 1 << 24, 0, 1 << 30, true,                              \
-      "bytes of freed system blocks that a thread keeps at most; 0: none")             \
+      "bytes of freed system blocks that a thread keeps at most, and that lie "        \
+      "between threads; 0 at the start: none")                                         \
     X(decay, PYM_OPTION_NUMBER, 250, 0, 3600000, true,                                 \
       "milliseconds that free pools wait before their memory goes back")               \
     X(remote, PYM_OPTION_BYTES, 32768, 0, 1 << 20, true,                               \
       "bytes of other threads' blocks that a thread collects before it sends them "    \
       "back")                                                                          \
     X(header, PYM_OPTION_NUMBER, 0, 0, 48, true,                                       \
-      "bytes in front of what a program uses most of its objects (with "               \
-      "PYTHONMALLOC=malloc: 16)")                                                      \
+      "bytes of header in front of the program's objects, in steps of 16: which part " \
+      "of them is aligned to cache lines (with PYTHONMALLOC=malloc: 16)")              \
     X(deepbind, PYM_OPTION_FLAG, 0, 0, 1, true,                                        \
       "let dlopen honour RTLD_DEEPBIND, which hides this library's free")              \
     X(valgrind, PYM_OPTION_FLAG, 1, 0, 1, false,                                       \

@@ -2,9 +2,9 @@
  * One pool: cutting it into blocks, and reading its lists.
  *
  * Blocks lie side by side from the start of the pool, so that a block whose
- * size is a multiple of an alignment has that alignment.  They are cut off page
- * by page as they are needed: a page that no block was taken from costs no
- * memory.
+ * size is a multiple of an alignment has that alignment, but for "header" below.  They
+ * are cut off page by page as they are needed: a page that no block was taken from
+ * costs no memory.
  *
  * With the option "header", blocks of 64 bytes and multiples start so many bytes
  * before a cache line: what a program puts behind its objects' headers is then

@@ -8,7 +8,8 @@
  *     +----------------------+---------------+---------+---------+---- - - -
  *
  * Whether an address is ours, and the record of its pool, follow from the
- * address alone.  Nothing lies in front of a block or in an arena but blocks.
+ * address alone.  Nothing lies in front of a block, and nothing in an arena but
+ * blocks and what they leave over.
  *
  * base and limit say "nothing is ours" until the first arena exists; base is
  * set once, limit only grows.  A thread that was handed a block sees a limit

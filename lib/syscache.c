@@ -55,7 +55,7 @@ static bool probe_size(size_t size)
 
 void pym_syscache_probe(void)
 {
-    static const size_t sizes[] = {520, 1000, 1024, 5000, 32760};
+    static const size_t sizes[] = {520, 1000, 1024, 5000, 32760, 65528};
     bool watched = PYM_OPTION(valgrind) != 0 && pym_track_valgrind();
     if (PYM_OPTION(cache) == 0 || !pym_sysalloc.has_word ||
         pym_sysalloc.usable_size == NULL || watched) {
@@ -72,6 +72,7 @@ void pym_syscache_probe(void)
 void pym_syscache_init(struct pym_syscache *cache)
 {
     atomic_fetch_add_explicit(&caches, 1, memory_order_relaxed);
+    cache->countdown = cache->armed = 1;
     for (size_t i = 0; i < sizeof(cache->map) / sizeof(cache->map[0]); i++) {
         cache->map[i] =
             (uint16_t)(pym_cached_class_table[i] * sizeof(struct pym_syscache_bin));
@@ -95,20 +96,7 @@ static int32_t kept_in(const struct pym_syscache_bin *bin)
     return bin->most - bin->room;
 }
 
-/* ---- asking the system ---- */
-
-static void *count_miss(struct pym_syscache *cache, void *block)
-{
-    if (block == NULL) {
-        return NULL;
-    }
-    if (PYM_LIKELY(cache != NULL)) {
-        cache->misses++;
-    } else {
-        atomic_fetch_add_explicit(&pym_syscache_stray_misses, 1, memory_order_relaxed);
-    }
-    return block;
-}
+/* ---- giving back ---- */
 
 static void note_lent(struct pym_syscache *cache, int64_t bytes)
 {
@@ -119,77 +107,13 @@ static void note_lent(struct pym_syscache *cache, int64_t bytes)
     }
 }
 
-static void *take_from(struct pym_syscache_bin *bin)
+/* By its size word, which must be one. */
+static size_t usable_bytes(const void *block)
 {
-    void *block = bin->head;
-    if (block != NULL) {
-        bin->head = *(void **)block;
-        bin->room++;
-    }
-    return block;
-}
-
-/* A chain that another heap's cache has left: its first block; the rest goes into
- * the bin, which is empty, whatever its room. */
-static void *take_chain(struct pym_syscache *cache, unsigned cls)
-{
-    uint32_t count;
-    void *block = pym_transfer_take(cls, &count);
-    if (block == NULL) {
-        return NULL;
-    }
-    struct pym_syscache_bin *bin = &cache->bin[cls];
-    int32_t rest = (int32_t)count - 1;
-    PYM_ASSERT(bin->head == NULL);
-    bin->head = *(void **)block;
-    bin->room -= rest;
-    if (bin->room < 0) {
-        cache->granted -= bin->room * class_bytes(cls);
-        bin->most -= bin->room;
-        bin->room = 0;
-    }
-    return block;
-}
-
-/* A block for a class whose bin was empty: one of another heap's, or one of the
- * next larger classes. */
-static void *take_elsewhere(struct pym_syscache *cache, unsigned cls)
-{
-    cache->missed[cls] = true;
-    cache->busy |= (uint64_t)1 << cls;
-    void *block = take_from(&cache->bin[cls]); /* of a heap just adopted */
-    if (block == NULL) {
-        block = take_chain(cache, cls);
-    }
-    for (unsigned i = 1; i <= COARSER && block == NULL && cls + i < PYM_CACHED_CLASSES;
-         i++) {
-        block = take_from(&cache->bin[cls + i]);
-    }
-    return block;
-}
-
-static bool is_cacheable(size_t size)
-{
-    return pym_syscache_usable && size > PYM_SMALL_MAX && size <= PYM_CACHED_MAX;
-}
-
-void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed)
-{
-    bool cacheable = cache != NULL && is_cacheable(size);
-    if (cacheable) {
-        void *block = take_elsewhere(cache, pym_cached_class_for(size));
-        if (block != NULL) {
-            cache->old_hits++;
-            return zeroed ? memset(block, 0, size) : block;
-        }
-    }
-    size_t request = pym_syscache_request(size);
-    void *block =
-        zeroed ? pym_sysalloc.calloc(1, request) : pym_sysalloc.malloc(request);
-    if (cacheable && block != NULL) {
-        note_lent(cache, class_bytes(pym_cached_class_for(size)));
-    }
-    return count_miss(cache, block);
+    size_t word = pym_sysalloc_chunk_word(block);
+    size_t header =
+        (word & PYM_CHUNK_MAPPED) != 0 ? 2 * PYM_CHUNK_HEADER : PYM_CHUNK_HEADER;
+    return (word & ~(size_t)PYM_CHUNK_FLAGS) - header;
 }
 
 /* What keeping the block would count as; 0 if it is not one to keep. */
@@ -202,37 +126,20 @@ static int64_t cacheable_bytes(size_t usable)
     return class_bytes(pym_cached_class_table[usable >> PYM_CACHED_STEP_SHIFT] - 1u);
 }
 
-void *pym_syscache_aligned(struct pym_syscache *cache, size_t alignment, size_t size)
-{
-    void *block = count_miss(cache, pym_sysalloc.memalign(alignment, size));
-    if (cache != NULL && block != NULL && pym_sysalloc.usable_size != NULL) {
-        note_lent(cache, cacheable_bytes(pym_sysalloc.usable_size(block)));
-    }
-    return block;
-}
-
-void *pym_syscache_resize(struct pym_syscache *cache, void *block, size_t usable,
-                          size_t size)
-{
-    void *moved = pym_sysalloc.realloc(block, pym_syscache_request(size));
-    if (cache != NULL && moved != NULL && pym_sysalloc.usable_size != NULL) {
-        note_lent(cache, cacheable_bytes(pym_sysalloc.usable_size(moved)) -
-                             cacheable_bytes(usable));
-    }
-    return moved;
-}
-
 void pym_syscache_pass(struct pym_syscache *cache, void *block)
 {
+    int64_t bytes = pym_syscache_usable ? cacheable_bytes(usable_bytes(block)) : 0;
     if (PYM_LIKELY(cache != NULL)) {
         cache->passed++;
+        note_lent(cache, -bytes);
     } else {
         atomic_fetch_add_explicit(&pym_syscache_stray_passed, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&total_lent, bytes, memory_order_relaxed);
     }
+    int saved = errno;
     pym_sysalloc.free(block);
+    errno = saved;
 }
-
-/* ---- giving back ---- */
 
 static void shed(struct pym_syscache *cache, struct pym_syscache_bin *bin,
                  int32_t blocks)
@@ -301,6 +208,11 @@ void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
 
 /* ---- room ---- */
 
+static bool has_company(void)
+{
+    return atomic_load_explicit(&caches, memory_order_relaxed) > 1;
+}
+
 static int64_t grant_limit(void)
 {
     int64_t most = (int64_t)PYM_OPTION(cache);
@@ -311,11 +223,40 @@ static int64_t grant_limit(void)
     return limit < most ? limit : most;
 }
 
-/* Takes room that is not in use away from other bins, the largest first. */
-static void reclaim_room(struct pym_syscache *cache, int64_t wanted)
+/* The bytes that reclaim_room can find. */
+static int64_t unused_room(const struct pym_syscache *cache)
 {
-    for (unsigned cls = PYM_CACHED_CLASSES; cls-- > 0 && wanted > 0;) {
-        wanted -= take_room(cache, cls, cache->bin[cls].room / 2);
+    int64_t bytes = 0;
+    for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
+        bytes += cache->bin[cls].room / 2 * class_bytes(cls);
+    }
+    return bytes;
+}
+
+/* Takes room that is not in use away from other bins, the largest first. */
+static int64_t reclaim_room(struct pym_syscache *cache, int64_t wanted)
+{
+    int64_t found = 0;
+    for (unsigned cls = PYM_CACHED_CLASSES; cls-- > 0 && found < wanted;) {
+        found += take_room(cache, cls, cache->bin[cls].room / 2);
+    }
+    return found;
+}
+
+/* Gives up blocks of a class by which the cache is over its limit. */
+static void shed_excess(struct pym_syscache *cache, unsigned cls)
+{
+    struct pym_syscache_bin *bin = &cache->bin[cls];
+    int64_t excess = cache->granted - grant_limit();
+    if (excess > 0) {
+        excess -= reclaim_room(cache, excess);
+    }
+    if (excess > 0) {
+        int64_t blocks = (excess + class_bytes(cls) - 1) / class_bytes(cls);
+        int32_t kept = kept_in(bin);
+        int32_t surplus = blocks < kept ? (int32_t)blocks : kept;
+        shed(cache, bin, surplus);
+        (void)take_room(cache, cls, surplus);
     }
 }
 
@@ -331,11 +272,11 @@ static int32_t more_room(struct pym_syscache *cache, unsigned cls, int32_t most)
     } else if (!cache->missed[cls] && !pym_transfer_lacks(cls)) {
         return 0;
     }
-    int64_t limit = grant_limit();
-    if (cache->granted + more * size > limit) {
-        reclaim_room(cache, more * size);
+    int64_t wanted = cache->granted + more * size - grant_limit();
+    if (wanted > 0 && wanted <= unused_room(cache)) {
+        wanted -= reclaim_room(cache, wanted);
     }
-    return cache->granted + more * size <= limit ? more : 0;
+    return wanted <= 0 ? more : 0;
 }
 
 static int64_t transfer_limit(void)
@@ -350,7 +291,7 @@ static int64_t transfer_limit(void)
 /* Leaves the half of a full bin that was freed last to other heaps' caches. */
 static bool leave_chain(struct pym_syscache *cache, struct pym_syscache_bin *bin)
 {
-    if (atomic_load_explicit(&caches, memory_order_relaxed) < 2 || bin->head == NULL) {
+    if (!has_company() || bin->head == NULL) {
         return false;
     }
     int32_t count = (bin->most + 1) / 2;
@@ -382,19 +323,128 @@ PYM_NOINLINE void pym_syscache_overflow(struct pym_syscache *cache,
         bin->room = more;
         bin->most += more;
         cache->granted += more * class_bytes(cls);
+        pym_transfer_answer(cls);
     } else if (!leave_chain(cache, bin)) {
         shed(cache, bin, (bin->most + SHED_PART - 1) / SHED_PART);
     }
     cache->missed[cls] = false;
     cache->busy |= (uint64_t)1 << cls;
-    if (bin->room == 0) { /* the option is too small for one block */
-        note_lent(cache, -class_bytes(cls));
+    if (bin->room == 0) { /* there was no room to be had for even one block */
         pym_syscache_pass(cache, block);
         return;
     }
     *(void **)block = bin->head;
     bin->head = block;
     bin->room--;
+}
+
+/* ---- asking ---- */
+
+static void *take_from(struct pym_syscache_bin *bin)
+{
+    void *block = bin->head;
+    if (block != NULL) {
+        bin->head = *(void **)block;
+        bin->room++;
+    }
+    return block;
+}
+
+static void *count_miss(struct pym_syscache *cache, void *block)
+{
+    if (block == NULL) {
+        return NULL;
+    }
+    if (PYM_LIKELY(cache != NULL)) {
+        cache->misses++;
+    } else {
+        atomic_fetch_add_explicit(&pym_syscache_stray_misses, 1, memory_order_relaxed);
+    }
+    return block;
+}
+
+/* A chain that another heap's cache has left: its first block; the rest goes into
+ * the bin, which is empty. */
+static void *take_chain(struct pym_syscache *cache, unsigned cls)
+{
+    uint32_t count;
+    void *block = has_company() ? pym_transfer_take(cls, &count) : NULL;
+    if (block == NULL) {
+        return NULL;
+    }
+    struct pym_syscache_bin *bin = &cache->bin[cls];
+    PYM_ASSERT(bin->head == NULL);
+    bin->head = *(void **)block;
+    bin->room -= (int32_t)count - 1;
+    if (bin->room < 0) {
+        cache->granted -= bin->room * class_bytes(cls);
+        bin->most -= bin->room;
+        bin->room = 0;
+        shed_excess(cache, cls);
+    }
+    return block;
+}
+
+/* A block for a class whose bin was empty: one of another heap's, or one of the
+ * next larger classes. */
+static void *take_elsewhere(struct pym_syscache *cache, unsigned cls)
+{
+    void *block = take_from(&cache->bin[cls]); /* of a heap just adopted */
+    if (block != NULL) {
+        return block;
+    }
+    cache->missed[cls] = true;
+    cache->busy |= (uint64_t)1 << cls;
+    block = take_chain(cache, cls);
+    for (unsigned i = 1; i <= COARSER && block == NULL && cls + i < PYM_CACHED_CLASSES;
+         i++) {
+        block = take_from(&cache->bin[cls + i]);
+    }
+    return block;
+}
+
+static bool is_cacheable(size_t size)
+{
+    return pym_syscache_usable && size > PYM_SMALL_MAX && size <= PYM_CACHED_MAX;
+}
+
+void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed)
+{
+    bool cacheable = cache != NULL && is_cacheable(size);
+    if (cacheable) {
+        void *block = take_elsewhere(cache, pym_cached_class_for(size));
+        if (block != NULL) {
+            cache->old_hits++;
+            return zeroed ? memset(block, 0, size) : block;
+        }
+    }
+    size_t request = pym_syscache_request(size);
+    void *block =
+        zeroed ? pym_sysalloc.calloc(1, request) : pym_sysalloc.malloc(request);
+    if (cacheable && block != NULL) {
+        note_lent(cache, class_bytes(pym_cached_class_for(size)));
+    }
+    return count_miss(cache, block);
+}
+
+void *pym_syscache_aligned(struct pym_syscache *cache, size_t alignment, size_t size)
+{
+    void *block = count_miss(cache, pym_sysalloc.memalign(alignment, size));
+    if (cache != NULL && block != NULL && pym_sysalloc.usable_size != NULL) {
+        note_lent(cache, cacheable_bytes(pym_sysalloc.usable_size(block)));
+    }
+    return block;
+}
+
+void *pym_syscache_resize(struct pym_syscache *cache, void *block, size_t usable,
+                          size_t size)
+{
+    void *moved = pym_sysalloc.realloc(block, pym_syscache_request(size));
+    if (cache != NULL && moved != NULL && pym_sysalloc.usable_size != NULL) {
+        note_lent(cache, cacheable_bytes(pym_sysalloc.usable_size(moved)) -
+                             cacheable_bytes(usable));
+    }
+    return moved;
 }
 
 /* ---- looking ---- */
@@ -413,6 +463,7 @@ size_t pym_syscache_count(const struct pym_syscache *cache, size_t *bytes)
 
 void pym_syscache_recover(struct pym_syscache *cache)
 {
+    pym_syscache_arm(cache, 1);
     cache->granted = 0;
     for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
         struct pym_syscache_bin *bin = &cache->bin[cls];

@@ -73,7 +73,7 @@ PYM_INLINE struct pym_syscache_bin *pym_syscache_bin_at(struct pym_syscache *cac
 
 PYM_INLINE uint64_t pym_syscache_hits(const struct pym_syscache *cache)
 {
-    return cache->old_hits + cache->armed - cache->countdown;
+    return cache->old_hits + (cache->armed - cache->countdown);
 }
 
 /* Sets the countdown anew. */
@@ -113,7 +113,9 @@ PYM_INLINE size_t pym_syscache_request(size_t size)
                : size;
 }
 
-/* Ask the system for a block, or to resize one, pass one to it; and count that.  cache
+/* A block that was no hit: of another heap's cache, of a larger class, or of the
+ * system.  And what else asks the system for a block, to resize one, or passes one to
+ * it; all count that.  cache
  * may be NULL: for threads that have no heap any more. */
 void *pym_syscache_aligned(struct pym_syscache *cache, size_t alignment, size_t size);
 void *pym_syscache_resize(struct pym_syscache *cache, void *block, size_t usable,
@@ -121,12 +123,17 @@ void *pym_syscache_resize(struct pym_syscache *cache, void *block, size_t usable
 void pym_syscache_pass(struct pym_syscache *cache, void *block);
 void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed);
 
-/* Makes room in a full bin and keeps the block, or returns it. */
+/* Makes room in a full bin and keeps the block, or returns it.  Its bin's room has
+ * been counted down. */
 void pym_syscache_overflow(struct pym_syscache *cache, struct pym_syscache_bin *bin,
                            void *block);
 
-/* Keeps a block of the system allocator; false if it is not one to keep. */
-PYM_INLINE bool pym_syscache_keep(struct pym_syscache *cache, void *block)
+/* Keeps a block of the system allocator; false if it is not one to keep.  What to
+ * call when its bin is full: pym_syscache_overflow, or what calls that. */
+PYM_INLINE bool pym_syscache_keep_or(struct pym_syscache *cache, void *block,
+                                     void (*overflow)(struct pym_syscache *cache,
+                                                      struct pym_syscache_bin *bin,
+                                                      void *block))
 {
     enum {
         STEP = PYM_CACHED_STEP,
@@ -144,12 +151,17 @@ PYM_INLINE bool pym_syscache_keep(struct pym_syscache *cache, void *block)
     size_t index = (above >> PYM_CACHED_STEP_SHIFT) + (LEAST >> PYM_CACHED_STEP_SHIFT);
     struct pym_syscache_bin *bin = pym_syscache_bin_at(cache, index) - 1;
     if (PYM_UNLIKELY(--bin->room < 0)) {
-        pym_syscache_overflow(cache, bin, block);
+        overflow(cache, bin, block);
         return true;
     }
     *(void **)block = bin->head;
     bin->head = block;
     return true;
+}
+
+PYM_INLINE bool pym_syscache_keep(struct pym_syscache *cache, void *block)
+{
+    return pym_syscache_keep_or(cache, block, pym_syscache_overflow);
 }
 
 /* Blocks asked of and passed to the system by threads without a cache. */

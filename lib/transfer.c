@@ -15,9 +15,10 @@ struct shelf {
 static struct shelf shelves[PYM_CACHED_CLASSES];
 /* A bit for each class: that was asked for since the last decay, and that was asked
  * for in vain since a chain was left. */
-static _Atomic uint64_t wanted;
+static _Atomic uint64_t wanted PYM_ALIGNED(PYM_CACHE_LINE);
 static _Atomic uint64_t lacking;
-static _Atomic int64_t bytes_here;
+/* These change with every chain. */
+static _Atomic int64_t bytes_here PYM_ALIGNED(PYM_CACHE_LINE);
 static _Atomic int64_t blocks_here;
 static _Atomic uint64_t shed;
 
@@ -102,6 +103,11 @@ void *pym_transfer_take(unsigned cls, uint32_t *count)
     return chain;
 }
 
+void pym_transfer_answer(unsigned cls)
+{
+    clear_bit(&lacking, cls);
+}
+
 bool pym_transfer_lacks(unsigned cls)
 {
     return (atomic_load_explicit(&lacking, memory_order_relaxed) >> cls & 1) != 0;
@@ -146,6 +152,21 @@ int64_t pym_transfer_decay(void)
 int64_t pym_transfer_empty(void)
 {
     return empty_classes(all_classes);
+}
+
+void pym_transfer_after_fork(void)
+{
+    atomic_store_explicit(&bytes_here, 0, memory_order_relaxed);
+    atomic_store_explicit(&blocks_here, 0, memory_order_relaxed);
+    for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
+        for (unsigned i = 0; i < SLOTS; i++) {
+            const struct chain_head *head =
+                atomic_load_explicit(&shelves[cls].slot[i], memory_order_relaxed);
+            if (head != NULL) {
+                note(cls, head->count);
+            }
+        }
+    }
 }
 
 size_t pym_transfer_count(size_t *bytes, uint64_t *gone)

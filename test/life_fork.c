@@ -23,7 +23,7 @@ static pthread_t busy[BUSY + 1 + LOCKERS];
 
 static struct parcel *parcel_new(struct rng *rng)
 {
-    size_t size = rng_below(rng, rng_below(rng, 8) ? 490 : 12000);
+    size_t size = rng_below(rng, rng_below(rng, 3) ? 490 : 12000);
     struct parcel *p = malloc(sizeof *p + size);
     if (p) {
         p->self = p;

@@ -314,6 +314,58 @@ static void the_transfer_cache_is_bounded(void)
     }
 }
 
+/* What a heap takes from others counts towards its own limit. */
+static void taken_chains_are_within_the_limit(void)
+{
+    begin_two();
+    pym_options_parse("cache:100k");
+    for (size_t round = 0; round < 40; round++) {
+        size_t size = 1000 + round * 700;
+        for (int i = 0; i < HANDED; i++) {
+            blocks[i] = get(size);
+            CHECK(bytes() <= PYM_OPTION(cache), "%zu bytes are kept", bytes());
+        }
+        for (int i = 0; i < HANDED; i++) {
+            CHECK(pym_syscache_keep(i % 2 ? &other : &cache, blocks[i]), "not kept");
+            CHECK(bytes() <= PYM_OPTION(cache), "%zu bytes are kept", bytes());
+        }
+    }
+    end_two();
+}
+
+/* Freeing much at once is no reason to keep much. */
+static void a_class_that_never_missed_stays_small(void)
+{
+    begin();
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks[i] = fake_malloc(2000);
+    }
+    size_t most = 0;
+    for (int i = 0; i < BLOCKS; i++) {
+        put(blocks[i]);
+        most = bytes() > most ? bytes() : most;
+    }
+    CHECK(most <= 32768, "%zu bytes were kept", most);
+    cache.misses += BLOCKS;
+    end();
+}
+
+/* A cache that nobody has armed has no time to wait: its first hit looks at the clock,
+ * and its figures make sense. */
+static void a_new_cache_is_due(void)
+{
+    begin();
+    memset(&other, 0, sizeof other);
+    pym_syscache_init(&other);
+    CHECK_EQ(pym_syscache_hits(&other), 0, "hits");
+    void *p = fake_malloc(1000);
+    CHECK(pym_syscache_keep(&other, p), "not kept");
+    CHECK(pym_syscache_take(&other, 900) == p, "not taken");
+    CHECK_EQ(other.countdown, 0, "hits left");
+    CHECK_EQ(pym_syscache_hits(&other), 1, "hits");
+    fake_free(p);
+}
+
 static void chains_that_nobody_wants_go_back(void)
 {
     size_t transfer_bytes;
@@ -428,6 +480,9 @@ static const struct tap_case cases[] = {
     {"a steady size is served from the cache", a_steady_size_is_served_from_the_cache},
     {"what one heap frees another takes", what_one_heap_frees_another_takes},
     {"the transfer cache is bounded", the_transfer_cache_is_bounded},
+    {"taken chains are within the limit", taken_chains_are_within_the_limit},
+    {"a class that never missed stays small", a_class_that_never_missed_stays_small},
+    {"a new cache is due", a_new_cache_is_due},
     {"chains that nobody wants go back", chains_that_nobody_wants_go_back},
     {"larger classes help out", larger_classes_help_out},
     {"idle blocks go back", idle_blocks_go_back},
