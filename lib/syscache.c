@@ -20,6 +20,10 @@ enum {
 };
 /* The transfer cache holds up to this share of the same, but at least so much. */
 enum { TRANSFER_SHIFT = 3, TRANSFER_LEAST = 1 << 19 };
+/* So much goes from heap to heap at a time. */
+enum { CHAIN_BYTES = 1 << 16 };
+/* For others, a bin grows to at least so many of the longest chains. */
+enum { CHAINS_KEPT = 4 };
 /* A request may be served by so many of the next larger classes. */
 enum { COARSER = 2 };
 /* A full bin that may neither grow nor leave a chain sheds this part. */
@@ -156,13 +160,17 @@ static void shed(struct pym_syscache *cache, struct pym_syscache_bin *bin,
     errno = saved;
 }
 
+static void give_room(struct pym_syscache *cache, unsigned cls, int32_t blocks)
+{
+    cache->bin[cls].room += blocks;
+    cache->bin[cls].most += blocks;
+    cache->granted += blocks * class_bytes(cls);
+}
+
 static int64_t take_room(struct pym_syscache *cache, unsigned cls, int32_t blocks)
 {
-    int64_t bytes = blocks * class_bytes(cls);
-    cache->bin[cls].room -= blocks;
-    cache->bin[cls].most -= blocks;
-    cache->granted -= bytes;
-    return bytes;
+    give_room(cache, cls, -blocks);
+    return blocks * class_bytes(cls);
 }
 
 void pym_syscache_empty(struct pym_syscache *cache)
@@ -196,13 +204,13 @@ void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
     cache->next_look_ms = now_ms + LOOK_MS;
     for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
         struct pym_syscache_bin *bin = &cache->bin[cls];
-        if ((cache->busy >> cls & 1) == 0 && bin->most != 0) {
+        if (((cache->missed | cache->overflowed) >> cls & 1) == 0 && bin->most != 0) {
             int32_t surplus = (kept_in(bin) + 1) / 2;
             shed(cache, bin, surplus);
             (void)take_room(cache, cls, surplus);
         }
     }
-    cache->busy = 0;
+    cache->missed = cache->overflowed = 0;
     decay_transfer(cache, now_ms);
 }
 
@@ -223,60 +231,75 @@ static int64_t grant_limit(void)
     return limit < most ? limit : most;
 }
 
-/* The bytes that reclaim_room can find. */
-static int64_t unused_room(const struct pym_syscache *cache)
+/* Bytes by which the cache would be over its limit with room for more blocks. */
+static int64_t over_limit(const struct pym_syscache *cache, unsigned cls,
+                          int32_t blocks)
 {
-    int64_t bytes = 0;
-    for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
-        bytes += cache->bin[cls].room / 2 * class_bytes(cls);
-    }
-    return bytes;
+    return cache->granted + blocks * class_bytes(cls) - grant_limit();
 }
 
-/* Takes room that is not in use away from other bins, the largest first. */
+/* Takes room that is not in use away from bins in turn, half of what each has.
+ * What it finds is not lost if it is not enough: the next attempt needs less. */
 static int64_t reclaim_room(struct pym_syscache *cache, int64_t wanted)
 {
     int64_t found = 0;
-    for (unsigned cls = PYM_CACHED_CLASSES; cls-- > 0 && found < wanted;) {
-        found += take_room(cache, cls, cache->bin[cls].room / 2);
+    for (unsigned i = 0; i < PYM_CACHED_CLASSES && found < wanted; i++) {
+        unsigned cls = cache->hand;
+        cache->hand = cls != 0 ? cls - 1 : PYM_CACHED_CLASSES - 1;
+        if (cache->bin[cls].room > 1) {
+            found += take_room(cache, cls, cache->bin[cls].room / 2);
+        }
     }
     return found;
 }
 
-/* Gives up blocks of a class by which the cache is over its limit. */
+/* Gives up blocks of other bins for room, the largest first. */
+static void evict(struct pym_syscache *cache, int64_t wanted)
+{
+    for (unsigned cls = PYM_CACHED_CLASSES; cls-- > 0 && wanted > 0;) {
+        int32_t surplus = (kept_in(&cache->bin[cls]) + 1) / 2;
+        shed(cache, &cache->bin[cls], surplus);
+        wanted -= take_room(cache, cls, surplus);
+    }
+}
+
+/* Gives up blocks of a class by which the cache is over what the user allows. */
 static void shed_excess(struct pym_syscache *cache, unsigned cls)
 {
-    struct pym_syscache_bin *bin = &cache->bin[cls];
-    int64_t excess = cache->granted - grant_limit();
+    int64_t excess = cache->granted - (int64_t)PYM_OPTION(cache);
     if (excess > 0) {
-        excess -= reclaim_room(cache, excess);
-    }
-    if (excess > 0) {
+        int32_t kept = kept_in(&cache->bin[cls]);
         int64_t blocks = (excess + class_bytes(cls) - 1) / class_bytes(cls);
-        int32_t kept = kept_in(bin);
         int32_t surplus = blocks < kept ? (int32_t)blocks : kept;
-        shed(cache, bin, surplus);
+        shed(cache, &cache->bin[cls], surplus);
         (void)take_room(cache, cls, surplus);
     }
 }
 
-/* More room for a bin: some for a new one, twice as much for one whose class has
- * missed, here or in another heap.  0 if the cache is not to grow. */
-static int32_t more_room(struct pym_syscache *cache, unsigned cls, int32_t most)
+/* What a bin has to start with. */
+static int32_t first_room(unsigned cls)
 {
-    int64_t size = class_bytes(cls);
-    int32_t more = most;
-    if (most == 0) {
-        more = (int32_t)(START_BYTES / size);
-        more = more < START_LEAST ? START_LEAST : more;
-    } else if (!cache->missed[cls] && !pym_transfer_lacks(cls)) {
-        return 0;
+    int32_t blocks = (int32_t)(START_BYTES / class_bytes(cls));
+    return blocks < START_LEAST ? START_LEAST : blocks;
+}
+
+/* Gives a bin its first room, or twice as much. */
+static bool grow(struct pym_syscache *cache, struct pym_syscache_bin *bin)
+{
+    unsigned cls = class_of(cache, bin);
+    bool is_first = bin->most == 0;
+    int32_t more = is_first ? first_room(cls) : bin->most;
+    int64_t over = over_limit(cache, cls, more);
+    over -= reclaim_room(cache, over);
+    if (over > 0 && is_first) {
+        evict(cache, over);
+        over = over_limit(cache, cls, more);
     }
-    int64_t wanted = cache->granted + more * size - grant_limit();
-    if (wanted > 0 && wanted <= unused_room(cache)) {
-        wanted -= reclaim_room(cache, wanted);
+    if (over > 0) {
+        return false;
     }
-    return wanted <= 0 ? more : 0;
+    give_room(cache, cls, more);
+    return true;
 }
 
 static int64_t transfer_limit(void)
@@ -288,13 +311,20 @@ static int64_t transfer_limit(void)
     return limit < most ? limit : most;
 }
 
-/* Leaves the half of a full bin that was freed last to other heaps' caches. */
+static int32_t longest_chain(unsigned cls)
+{
+    return (int32_t)(CHAIN_BYTES / class_bytes(cls));
+}
+
+/* Leaves up to half of a full bin, what was freed last, to other heaps' caches. */
 static bool leave_chain(struct pym_syscache *cache, struct pym_syscache_bin *bin)
 {
     if (!has_company() || bin->head == NULL) {
         return false;
     }
-    int32_t count = (bin->most + 1) / 2;
+    unsigned cls = class_of(cache, bin);
+    int32_t half = (bin->most + 1) / 2;
+    int32_t count = half < longest_chain(cls) ? half : longest_chain(cls);
     void *head = bin->head;
     void *tail = head;
     for (int32_t i = 1; i < count; i++) {
@@ -303,8 +333,7 @@ static bool leave_chain(struct pym_syscache *cache, struct pym_syscache_bin *bin
     void *rest = *(void **)tail;
     bin->head = rest; /* first: a copy by fork must not find the chain twice */
     pym_snapshot_order();
-    if (!pym_transfer_leave(class_of(cache, bin), head, tail, (uint32_t)count,
-                            transfer_limit())) {
+    if (!pym_transfer_leave(cls, head, tail, (uint32_t)count, transfer_limit())) {
         *(void **)tail = rest;
         bin->head = head;
         return false;
@@ -313,22 +342,33 @@ static bool leave_chain(struct pym_syscache *cache, struct pym_syscache_bin *bin
     return true;
 }
 
+/* A full bin of a class that has missed here of late grows.  Otherwise it has more than
+ * this heap needs: others get part of it, and what they do not need goes back to
+ * the system.  If they lack it, a small bin grows first, to have a part worth while
+ * and to keep what it may lack itself next. */
+static void make_room(struct pym_syscache *cache, struct pym_syscache_bin *bin)
+{
+    unsigned cls = class_of(cache, bin);
+    bool missed = (cache->missed >> cls & 1) != 0;
+    if ((bin->most == 0 || missed) && grow(cache, bin)) {
+        return;
+    }
+    bool is_small = bin->most < CHAINS_KEPT * longest_chain(cls);
+    if (is_small && pym_transfer_lacks(cls) && grow(cache, bin)) {
+        return;
+    }
+    if (!leave_chain(cache, bin)) {
+        shed(cache, bin, (bin->most + SHED_PART - 1) / SHED_PART);
+    }
+}
+
 PYM_NOINLINE void pym_syscache_overflow(struct pym_syscache *cache,
                                         struct pym_syscache_bin *bin, void *block)
 {
     unsigned cls = class_of(cache, bin);
     bin->room = 0;
-    int32_t more = more_room(cache, cls, bin->most);
-    if (more != 0) {
-        bin->room = more;
-        bin->most += more;
-        cache->granted += more * class_bytes(cls);
-        pym_transfer_answer(cls);
-    } else if (!leave_chain(cache, bin)) {
-        shed(cache, bin, (bin->most + SHED_PART - 1) / SHED_PART);
-    }
-    cache->missed[cls] = false;
-    cache->busy |= (uint64_t)1 << cls;
+    make_room(cache, bin);
+    cache->overflowed |= (uint64_t)1 << cls;
     if (bin->room == 0) { /* there was no room to be had for even one block */
         pym_syscache_pass(cache, block);
         return;
@@ -376,10 +416,9 @@ static void *take_chain(struct pym_syscache *cache, unsigned cls)
     PYM_ASSERT(bin->head == NULL);
     bin->head = *(void **)block;
     bin->room -= (int32_t)count - 1;
-    if (bin->room < 0) {
-        cache->granted -= bin->room * class_bytes(cls);
-        bin->most -= bin->room;
-        bin->room = 0;
+    if (bin->room < 0) { /* it will be used soon, so over the share if need be */
+        (void)reclaim_room(cache, over_limit(cache, cls, -bin->room));
+        give_room(cache, cls, -bin->room);
         shed_excess(cache, cls);
     }
     return block;
@@ -393,8 +432,7 @@ static void *take_elsewhere(struct pym_syscache *cache, unsigned cls)
     if (block != NULL) {
         return block;
     }
-    cache->missed[cls] = true;
-    cache->busy |= (uint64_t)1 << cls;
+    cache->missed |= (uint64_t)1 << cls;
     block = take_chain(cache, cls);
     for (unsigned i = 1; i <= COARSER && block == NULL && cls + i < PYM_CACHED_CLASSES;
          i++) {

@@ -6,12 +6,12 @@
  * of sizes.  A miss asks the system for a whole class size, so that the block
  * will serve that class again.
  *
- * A bin has room for so many blocks.  When it is full and its class has missed
- * since the last time, the cache was too small for the program: the bin gets
- * twice the room, as long as all room together stays within a share of the blocks
- * of such sizes that the program has, and within the option "cache".  Otherwise half
- * of the bin is left in the transfer cache, where a heap that lacks such blocks
- * finds them, or a part of it goes back.  A bin that neither missed nor overflowed
+ * A bin has room for so many blocks.  When it is full and its class has missed of
+ * late, the cache was too small for the program: the bin gets twice the room, as
+ * long as all room together stays within a share of the blocks of such sizes that
+ * the program has, and within the option "cache".  Otherwise up to half of the bin
+ * is left in the transfer cache, where a heap that lacks such blocks finds them, or
+ * a part of it goes back.  A bin that neither missed nor overflowed
  * for a while gives up half of what it holds.
  *
  * A class whose bin is empty is served by the transfer cache, then by the bins of
@@ -41,10 +41,11 @@ struct pym_syscache {
      * hit needs, within reach of one addressing mode. */
     uint16_t map[(PYM_CACHED_MAX >> PYM_CACHED_STEP_SHIFT) + 1];
 
-    bool missed[PYM_CACHED_CLASSES]; /* since the bin last overflowed */
-    uint64_t busy;                   /* bins that missed or overflowed lately */
-    uint64_t next_look_ms;           /* when to look at the idle ones */
-    int64_t granted;                 /* bytes of all bins' room */
+    uint64_t missed;       /* bins that did so since the last look at idle ones */
+    uint64_t overflowed;   /* likewise */
+    unsigned hand;         /* the class to take room from next */
+    uint64_t next_look_ms; /* when to look at the idle ones */
+    int64_t granted;       /* bytes of all bins' room */
     int64_t lent; /* bytes had from the system less returned, since last told */
 
     /* Hits until the heap is to look at the clock, as a pool counts frees. */

@@ -103,11 +103,6 @@ void *pym_transfer_take(unsigned cls, uint32_t *count)
     return chain;
 }
 
-void pym_transfer_answer(unsigned cls)
-{
-    clear_bit(&lacking, cls);
-}
-
 bool pym_transfer_lacks(unsigned cls)
 {
     return (atomic_load_explicit(&lacking, memory_order_relaxed) >> cls & 1) != 0;
@@ -129,9 +124,11 @@ static int64_t empty_class(unsigned cls)
     return blocks * (int64_t)pym_cached_class_size(cls);
 }
 
+/* A lack from so long ago is none any more, either. */
 static int64_t empty_classes(uint64_t classes)
 {
     int64_t bytes = 0;
+    atomic_fetch_and_explicit(&lacking, ~classes, memory_order_relaxed);
     int saved = errno;
     for (; classes != 0; classes &= classes - 1) {
         bytes += empty_class((unsigned)__builtin_ctzll(classes));

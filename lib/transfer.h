@@ -25,10 +25,8 @@ bool pym_transfer_leave(unsigned cls, void *head, void *tail, uint32_t count,
 /* Takes a chain, which ends in NULL.  NULL if there is none. */
 void *pym_transfer_take(unsigned cls, uint32_t *count);
 
-/* Whether somebody found none since one was last left, or since this was last
- * answered in another way. */
+/* Whether somebody found none since one was last left. */
 bool pym_transfer_lacks(unsigned cls);
-void pym_transfer_answer(unsigned cls);
 
 /* Returns to the system what no one has asked for since the last call, or
  * everything; these return how many bytes that was. */

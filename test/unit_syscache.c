@@ -292,6 +292,28 @@ static void what_one_heap_frees_another_takes(void)
     end_two();
 }
 
+/* Whatever the heap that asks has kept so far. */
+static void soon_little_is_asked_of_the_system(void)
+{
+    begin_two();
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks[i] = get(4000 + (size_t)i % 60 * 1000);
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+        put(blocks[i]);
+    }
+    for (int second = 1; second <= 3; second++) {
+        hand_over(10, HANDED);
+        pym_syscache_decay(&cache, (uint64_t)second * 10000);
+    }
+    size_t before = fake.mallocs;
+    hand_over(100, HANDED);
+    CHECK(fake.mallocs < before + HANDED, "%zu of %d blocks came from the system",
+          fake.mallocs - before, 100 * HANDED);
+    CHECK(bytes() <= 1 << 20, "%zu bytes are kept", bytes());
+    end_two();
+}
+
 static void the_transfer_cache_is_bounded(void)
 {
     static const char *const limits[] = {"cache:1m", "cache:100k", "cache:4k"};
@@ -479,6 +501,7 @@ static const struct tap_case cases[] = {
     {"the cache is bounded", the_cache_is_bounded},
     {"a steady size is served from the cache", a_steady_size_is_served_from_the_cache},
     {"what one heap frees another takes", what_one_heap_frees_another_takes},
+    {"soon little is asked of the system", soon_little_is_asked_of_the_system},
     {"the transfer cache is bounded", the_transfer_cache_is_bounded},
     {"taken chains are within the limit", taken_chains_are_within_the_limit},
     {"a class that never missed stays small", a_class_that_never_missed_stays_small},
