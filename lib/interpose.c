@@ -10,6 +10,7 @@
 #include "print.h"
 #include "stats.h"
 #include "sysalloc.h"
+#include "systrim.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -139,6 +140,7 @@ PYM_EXPORT int malloc_trim(size_t keep)
 
 PYM_EXPORT int mallopt(int parameter, int value)
 {
+    pym_systrim_stop();
     return pym_sysalloc.tune != NULL ? pym_sysalloc.tune(parameter, value) : 0;
 }
 

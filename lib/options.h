@@ -19,7 +19,8 @@
       "bytes of freed system blocks that a thread keeps at most, and that lie "        \
       "between threads; 0 at the start: none")                                         \
     X(decay, PYM_OPTION_NUMBER, 250, 0, 3600000, true,                                 \
-      "milliseconds that free pools wait before their memory goes back")               \
+      "milliseconds that free pools wait before their memory goes back; 0: none, and " \
+      "the system allocator is not tuned to wait, either")                             \
     X(remote, PYM_OPTION_BYTES, 32768, 0, 1 << 20, true,                               \
       "bytes of other threads' blocks that a thread collects before it sends them "    \
       "back")                                                                          \

@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "options.h"
+#include "systrim.h"
 #include "track.h"
 #include "transfer.h"
 
@@ -71,6 +72,7 @@ void pym_syscache_probe(void)
         }
     }
     pym_syscache_usable = true;
+    pym_systrim_init();
 }
 
 void pym_syscache_init(struct pym_syscache *cache)
@@ -112,12 +114,15 @@ static void note_lent(struct pym_syscache *cache, int64_t bytes)
 }
 
 /* By its size word, which must be one. */
+static bool is_mapped(const void *block)
+{
+    return (pym_sysalloc_chunk_word(block) & PYM_CHUNK_MAPPED) != 0;
+}
+
 static size_t usable_bytes(const void *block)
 {
-    size_t word = pym_sysalloc_chunk_word(block);
-    size_t header =
-        (word & PYM_CHUNK_MAPPED) != 0 ? 2 * PYM_CHUNK_HEADER : PYM_CHUNK_HEADER;
-    return (word & ~(size_t)PYM_CHUNK_FLAGS) - header;
+    size_t header = is_mapped(block) ? 2 * PYM_CHUNK_HEADER : PYM_CHUNK_HEADER;
+    return (pym_sysalloc_chunk_word(block) & ~(size_t)PYM_CHUNK_FLAGS) - header;
 }
 
 /* What keeping the block would count as; 0 if it is not one to keep. */
@@ -132,7 +137,14 @@ static int64_t cacheable_bytes(size_t usable)
 
 void pym_syscache_pass(struct pym_syscache *cache, void *block)
 {
-    int64_t bytes = pym_syscache_usable ? cacheable_bytes(usable_bytes(block)) : 0;
+    int64_t bytes = 0;
+    if (pym_syscache_usable) {
+        size_t usable = usable_bytes(block);
+        bytes = cacheable_bytes(usable);
+        if (PYM_UNLIKELY(usable >= PYM_SYSTRIM_LEAST)) {
+            pym_systrim_freed(usable, is_mapped(block));
+        }
+    }
     if (PYM_LIKELY(cache != NULL)) {
         cache->passed++;
         note_lent(cache, -bytes);
@@ -184,8 +196,8 @@ void pym_syscache_empty(struct pym_syscache *cache)
     note_lent(cache, -pym_transfer_empty());
 }
 
-/* Whichever heap's turn comes first. */
-static void decay_transfer(struct pym_syscache *cache, uint64_t now_ms)
+/* What all heaps share, by the heap whose turn comes first. */
+static void look_at_shared(struct pym_syscache *cache, uint64_t now_ms)
 {
     static _Atomic uint64_t next;
     uint64_t due = atomic_load_explicit(&next, memory_order_relaxed);
@@ -193,6 +205,7 @@ static void decay_transfer(struct pym_syscache *cache, uint64_t now_ms)
                              &next, &due, now_ms + LOOK_MS, memory_order_relaxed,
                              memory_order_relaxed)) {
         note_lent(cache, -pym_transfer_decay());
+        pym_systrim_look();
     }
 }
 
@@ -211,7 +224,7 @@ void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
         }
     }
     cache->missed = cache->overflowed = 0;
-    decay_transfer(cache, now_ms);
+    look_at_shared(cache, now_ms);
 }
 
 /* ---- room ---- */

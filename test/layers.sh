@@ -13,7 +13,7 @@ table='
 0: base atomic
 1: os print check lock sysalloc
 2: options sizeclass track harden
-3: region arena pool
+3: region arena pool systrim
 4: heap heaps remote syscache transfer
 5: inspect stats profile
 6: alloc lifecycle

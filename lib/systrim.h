@@ -1,0 +1,36 @@
+/*
+ * How much freed memory the system allocator keeps, for programs whose blocks are
+ * of megabytes.
+ *
+ * glibc maps a large block by itself until such a block has been freed; from then on
+ * blocks of its size come from the heap, and the top of the heap goes back to the
+ * kernel as soon as twice that much is free there.  A program that frees and
+ * allocates such blocks in turn then spends its time on fresh pages.  Here more may
+ * stay, and it goes back when no such block has been freed for a while: so less is
+ * kept in the end, not more.
+ *
+ * Nothing is touched until a mapped block of PYM_SYSTRIM_LEAST bytes is freed, nor if
+ * the user has tuned the system allocator.
+ *
+ * Thread-safe.
+ */
+#ifndef PYM_SYSTRIM_H
+#define PYM_SYSTRIM_H
+
+#include "base.h"
+
+#define PYM_SYSTRIM_LEAST ((size_t)1 << 20)
+
+/* Once, at the start, if the system allocator is glibc's. */
+void pym_systrim_init(void);
+
+/* The user has called mallopt: hands off. */
+void pym_systrim_stop(void);
+
+/* A block of at least PYM_SYSTRIM_LEAST bytes is about to be freed. */
+void pym_systrim_freed(size_t size, bool is_mapped);
+
+/* To be called about once a second. */
+void pym_systrim_look(void);
+
+#endif

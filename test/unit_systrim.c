@@ -1,0 +1,133 @@
+/* systrim.h: what the system allocator may keep of freed megabytes. */
+#include "options.h"
+#include "support.h"
+#include "sysalloc.h"
+#include "systrim.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+
+static struct {
+    int map_threshold; /* as it was told last; 0: never */
+    int trim_threshold;
+    int trims;
+} fake;
+
+static int fake_tune(int parameter, int value)
+{
+    errno = EINVAL;
+    *(parameter == M_MMAP_THRESHOLD ? &fake.map_threshold : &fake.trim_threshold) =
+        value;
+    return 1;
+}
+
+static int fake_trim(size_t keep)
+{
+    CHECK_EQ(keep, 0, "all of it");
+    errno = EINVAL;
+    fake.trims++;
+    return 1;
+}
+
+#define MB ((size_t)1 << 20)
+
+static void begin(void)
+{
+    fake.map_threshold = fake.trim_threshold = fake.trims = 0;
+    pym_sysalloc.tune = fake_tune;
+    pym_sysalloc.trim = fake_trim;
+    pym_systrim_stop();
+    pym_systrim_look();
+    pym_systrim_look();
+    fake.trims = 0;
+    pym_systrim_init();
+}
+
+static int trims_after_looks(int looks)
+{
+    int before = fake.trims;
+    while (looks-- > 0) {
+        pym_systrim_look();
+    }
+    return fake.trims - before;
+}
+
+static void the_largest_mapped_block_counts(void)
+{
+    begin();
+    pym_systrim_freed(9 * MB, false);
+    CHECK_EQ(fake.map_threshold, 0, "a block of the heap");
+    pym_systrim_freed(5 * MB, true);
+    CHECK_EQ(fake.map_threshold, 5 * MB, "a mapped block");
+    CHECK(fake.trim_threshold > 10 << 20, "no more than glibc: %d",
+          fake.trim_threshold);
+    pym_systrim_freed(3 * MB, true);
+    CHECK_EQ(fake.map_threshold, 5 * MB, "a smaller one");
+    pym_systrim_freed(100 * MB, true);
+    CHECK_EQ(fake.map_threshold, 5 * MB, "one that is always mapped");
+    pym_systrim_freed(32 * MB, true);
+    CHECK_EQ(fake.map_threshold, 32 * MB, "the largest there is");
+}
+
+static void what_is_idle_goes_back_once(void)
+{
+    begin();
+    CHECK_EQ(trims_after_looks(5), 0, "before any was freed");
+    pym_systrim_freed(2 * MB, true);
+    CHECK_EQ(trims_after_looks(1), 0, "at once");
+    pym_systrim_freed(2 * MB, false);
+    CHECK_EQ(trims_after_looks(1), 0, "while more are freed");
+    CHECK_EQ(trims_after_looks(1), 1, "when none was freed between two looks");
+    CHECK_EQ(trims_after_looks(5), 0, "again");
+    pym_systrim_freed(2 * MB, false);
+    CHECK_EQ(trims_after_looks(5), 1, "the next time");
+}
+
+static void the_user_knows_better(void)
+{
+    static const char *const names[][2] = {
+        {"MALLOC_TRIM_THRESHOLD_", "1"},
+        {"MALLOC_TOP_PAD_", "1"},
+        {"GLIBC_TUNABLES", "glibc.malloc.trim_threshold=1"}};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        setenv(names[i][0], names[i][1], 1);
+        begin();
+        pym_systrim_freed(2 * MB, true);
+        CHECK_EQ(fake.map_threshold, 0, "%s", names[i][0]);
+        CHECK_EQ(trims_after_looks(5), 0, "%s", names[i][0]);
+        unsetenv(names[i][0]);
+    }
+    begin();
+    pym_systrim_stop();
+    pym_systrim_freed(2 * MB, true);
+    CHECK_EQ(fake.map_threshold, 0, "after mallopt");
+    begin();
+    pym_options_parse("decay:0");
+    pym_systrim_stop();
+    pym_systrim_init();
+    pym_systrim_freed(2 * MB, true);
+    CHECK_EQ(fake.map_threshold, 0, "with decay:0");
+    pym_options_parse("decay:250");
+}
+
+static void errno_is_left_alone(void)
+{
+    begin();
+    errno = ERANGE;
+    pym_systrim_freed(2 * MB, true);
+    CHECK_EQ(trims_after_looks(2), 1, "trims");
+    CHECK_EQ(errno, ERANGE, "errno");
+}
+
+static const struct tap_case cases[] = {
+    {"the largest mapped block counts", the_largest_mapped_block_counts},
+    {"what is idle goes back once", what_is_idle_goes_back_once},
+    {"the user knows better", the_user_knows_better},
+    {"errno is left alone", errno_is_left_alone},
+};
+
+int main(int argc, char **argv)
+{
+    return TAP_RUN(cases, argc, argv);
+}
