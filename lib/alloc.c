@@ -59,6 +59,10 @@ PYM_NOINLINE void pym_alloc_free_remote(void *block, struct pym_pool *pool)
     if (PYM_UNLIKELY(pool->owner == PYM_NOBODY || pool->owner == NULL)) {
         pym_check_misuse("free of what is no live block", block, 0);
     }
+    if (PYM_UNLIKELY(pym_pool_is_tagged(pool))) {
+        pym_check_misuse("free of an object, which pygc_decref is for", block,
+                         pym_class_size(pool->cls));
+    }
     struct pym_heap *heap = pym_thread.heap;
     if (PYM_UNLIKELY(heap == NULL)) {
         heap = pym_lifecycle_heap();

@@ -249,9 +249,9 @@ static bool supply_from_new(struct pym_heap *heap, unsigned cls)
         if (pool == NULL) {
             return false;
         }
-        pym_pool_prepare(pool, cls);
+        pym_pool_prepare(pool, cls, heap->is_tagged);
     } else if (pool->cls != cls) {
-        pym_pool_prepare(pool, cls);
+        pym_pool_prepare(pool, cls, heap->is_tagged);
     }
     make_active(heap, pool, pool->carved);
     return heap->bins[cls] != NULL || supply_from_active(heap, cls);

@@ -49,6 +49,7 @@ struct pym_heap {
     struct pym_syscache cache;
     struct pym_outbox outbox;
     void *saved[PYM_CLASSES];      /* the bins of a heap without a thread */
+    bool is_tagged;                /* what pym_pool_prepare is to make of its pools */
     uint8_t borrowed[PYM_CLASSES]; /* blocks had from a coarser class so far */
 
     /* Blocks that entered a bin from the pool or from other threads, and those

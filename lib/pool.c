@@ -12,13 +12,14 @@ static uint8_t first_block(unsigned cls)
     return whole_lines && header != 0 ? (uint8_t)(PYM_CACHE_LINE - header) : 0;
 }
 
-void pym_pool_prepare(struct pym_pool *pool, unsigned cls)
+void pym_pool_prepare(struct pym_pool *pool, unsigned cls, bool is_tagged)
 {
     pool->local = NULL;
     pool->free_to = &pool->local;
     pool->carved = 0;
     pool->cls = (uint8_t)cls;
-    pool->first = first_block(cls);
+    pool->first = is_tagged ? PYM_GRAIN / 2 : first_block(cls);
+    pool->listed = 0;
 }
 
 unsigned pym_pool_carve(struct pym_pool *pool)

@@ -51,8 +51,15 @@ PYM_INLINE bool pym_pool_fully_carved(const struct pym_pool *pool)
     return pool->carved == pym_pool_capacity(pool);
 }
 
-/* Makes a free or spare pool one of a class, with no block cut off yet. */
-void pym_pool_prepare(struct pym_pool *pool, unsigned cls);
+/* Makes a free or spare pool one of a class, with no block cut off yet.  Blocks of
+ * a tagged pool start 8 bytes before a multiple of 16: with the header of an object
+ * that is aligned (gc_heap.h). */
+void pym_pool_prepare(struct pym_pool *pool, unsigned cls, bool is_tagged);
+
+PYM_INLINE bool pym_pool_is_tagged(const struct pym_pool *pool)
+{
+    return pool->first == PYM_GRAIN / 2;
+}
 
 /* Cuts the blocks off that start in the next untouched page and makes them the
  * pool's free list, which must be empty.  Returns their number. */

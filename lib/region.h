@@ -63,6 +63,8 @@ struct pym_pool {
     uint16_t armed;
     /* Bytes from the pool's start to its first block. */
     uint8_t first;
+    /* In which lists of its heap it is; of gc_heap.h alone. */
+    uint8_t listed;
     /* Neighbours in the heap's list; only in AVAILABLE and SPARE. */
     struct pym_pool *next;
     struct pym_pool *prev;

@@ -13,7 +13,7 @@ static struct pym_pool *new_pool(unsigned cls)
     if (!pool) {
         tap_bail_out("no pool can be had");
     }
-    pym_pool_prepare(pool, cls);
+    pym_pool_prepare(pool, cls, false);
     return pool;
 }
 

@@ -26,7 +26,7 @@ static void take_pools(void)
         if (!pools[i]) {
             tap_bail_out("no pool can be had");
         }
-        pym_pool_prepare(pools[i], (unsigned)(i % PYM_CLASSES));
+        pym_pool_prepare(pools[i], (unsigned)(i % PYM_CLASSES), false);
         while (pym_pool_carve(pools[i]) > 0) {
             pools[i]->local = NULL;
         }

@@ -1,0 +1,425 @@
+/*
+ * libpymalloc's object layer: reference counts, and a collector for the cycles
+ * that counts cannot free.
+ *
+ * An object is a block of a heap with a type.  It is born with one reference, which
+ * its maker owns, and is freed at once when the last reference is dropped.  Objects
+ * that refer to each other in a circle never get there; a collector of three
+ * generations finds them: it runs by itself as objects are allocated, or when told.
+ *
+ *     struct node { struct node *next; };
+ *     static const struct pygc_slot slots[] = {PYGC_SLOT(struct node, next)};
+ *     static const struct pygc_type_spec spec = {
+ *         .name = "node", .size = sizeof(struct node),
+ *         .slots = slots, .slot_count = 1};
+ *
+ *     pygc_heap *heap = pygc_heap_new(NULL);
+ *     pygc_type *type = pygc_type_new(&spec);
+ *     struct node *a = pygc_alloc(heap, type), *b = pygc_alloc(heap, type);
+ *     pygc_store(a, &a->next, b), pygc_store(b, &b->next, a);
+ *     pygc_decref(a), pygc_decref(b);   // still alive: they hold each other
+ *     pygc_collect(heap, 2);            // now they are not
+ *     pygc_heap_destroy(heap, 0);
+ *
+ * In front of an object lies a header of 8 bytes, and nothing else: a node of two
+ * pointers and a number takes 32 bytes in all.
+ *
+ * Threads: a heap, with all its objects, weak references and counts, belongs to one
+ * thread at a time.  It may be handed to another thread by any means that orders
+ * memory, such as a mutex.  Several heaps may be used by several threads at once;
+ * objects of different heaps must not refer to each other.  Types are shared by all
+ * heaps and never freed.
+ *
+ * Callbacks (finalize, clear, dealloc, and those of weak references) may use the
+ * whole interface, but for what their description excludes, and must return
+ * normally.
+ *
+ * Functions that can fail return NULL or -1 and set errno; others leave it alone.
+ * Misuse that is found ends in one line on standard error and abort().
+ */
+#ifndef PYMALLOC_GC_H
+#define PYMALLOC_GC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pygc_heap pygc_heap;
+typedef struct pygc_type pygc_type;
+typedef struct pygc_weakref pygc_weakref;
+
+/* ---- types ---- */
+
+enum {
+    PYGC_STRONG = 0, /* pointers to objects, each NULL or an owned reference */
+    PYGC_WEAK = 1,   /* pointers to weak references (pygc_weakref *) that the object
+                        owns: freed, without a callback, when it dies */
+    PYGC_ITEMS = 2   /* or-ed to the above: repeated in every item of the object */
+};
+
+/* A run of count pointers at offset bytes from the start of the object, or of each
+ * item with PYGC_ITEMS. */
+struct pygc_slot {
+    uint32_t offset;
+    uint32_t count;
+    unsigned kind;
+    /* The type that is all that will ever be stored there, registered before, or
+     * PYGC_SELF; NULL for any.  Types that their targets show to be in no cycle are
+     * never looked at by the collector. */
+    const pygc_type *target;
+};
+
+#define PYGC_SELF ((const pygc_type *)1)
+#define PYGC_SLOT(structure, member)                                                   \
+    {                                                                                  \
+        (uint32_t) offsetof(structure, member), 1, 0, NULL                             \
+    }
+
+typedef int pygc_visit_fn(void *object, void *arg);
+
+enum {
+    PYGC_ACYCLIC = 1,        /* never part of a cycle: never tracked */
+    PYGC_WEAKREFABLE = 2,    /* may have weak references to it */
+    PYGC_IMMUTABLE = 4,      /* its slots do not change once the object is tracked and
+                                has lived through a collection; it stops being tracked
+                                if nothing that it refers to is */
+    PYGC_LEAST_FLAG_FREE = 8 /* higher bits must be zero */
+};
+
+/*
+ * What a type is made of.  References are told either by slots, which is better, or
+ * by traverse, for objects whose references lie elsewhere: it calls visit(object,
+ * arg) for every reference that the object owns, stops when that is not 0 and
+ * returns that, else 0.  It must not change anything.
+ *
+ * At an object's death, in this order: finalize, if it has never been called for
+ * the object; weak references to it are cleared, then their callbacks are called;
+ * its strong slots are dropped and its weak slots freed, or clear is called, which
+ * drops every reference that traverse visits; dealloc, which releases what the
+ * library does not know of and must not touch references.
+ *
+ * finalize may do anything to the object, storing new references to it included:
+ * it then lives on, and will not be finalized again.
+ *
+ * Every member but name may be left zero.
+ */
+struct pygc_type_spec {
+    const char *name; /* copied */
+    size_t size;      /* bytes of an object, or of its part before the items */
+    /* Bytes of an item; 0: objects of this type have none.  If they have, an object
+     * begins with a size_t that holds their number, kept by the library, and the
+     * items lie from size on. */
+    size_t item_size;
+    const struct pygc_slot *slots; /* copied */
+    size_t slot_count;
+    int (*traverse)(void *object, pygc_visit_fn *visit, void *arg);
+    void (*clear)(void *object);
+    void (*finalize)(void *object);
+    void (*dealloc)(void *object);
+    unsigned flags;
+};
+
+/* Registers a type; it lasts as long as the process.  NULL with EINVAL if the
+ * description contradicts itself, ENOMEM if there is no memory or there are 65,535
+ * types already.  Any thread. */
+pygc_type *pygc_type_new(const struct pygc_type_spec *spec);
+
+const char *pygc_type_name(const pygc_type *type);
+
+/* Whether objects of the type can be in a cycle as far as the library can tell. */
+int pygc_type_is_cyclic(const pygc_type *type);
+
+/* The type of an object. */
+const pygc_type *pygc_type_of(const void *object);
+
+/* ---- heaps ---- */
+
+struct pygc_options {
+    unsigned threshold[3]; /* as pygc_set_threshold; all zero: 700, 10, 10 */
+    int disabled;          /* collections only when told */
+    unsigned flags;        /* of those below */
+};
+
+enum {
+    PYGC_DEBUG_SAVE = 1,  /* keep garbage, for pygc_garbage, instead of freeing it */
+    PYGC_DEBUG_LEAKS = 2, /* pygc_heap_destroy reports what is left, by type */
+    PYGC_DEBUG_STATS = 4  /* a line on standard error for each collection */
+};
+
+/* A new, empty heap; options may be NULL.  NULL with ENOMEM. */
+pygc_heap *pygc_heap_new(const struct pygc_options *options);
+
+/* Finalizes what lives, unless flags has PYGC_NO_FINALIZERS, and frees all objects,
+ * weak references and the heap.  References from outside become invalid.  Returns
+ * the number of objects that were left. */
+enum { PYGC_NO_FINALIZERS = 1 };
+size_t pygc_heap_destroy(pygc_heap *heap, unsigned flags);
+
+/* A heap for simple programs: made at the first call, never destroyed.  It belongs
+ * to one thread at a time as any other.  NULL with ENOMEM. */
+pygc_heap *pygc_heap_default(void);
+
+/* The heap of an object. */
+pygc_heap *pygc_heap_of(const void *object);
+
+/* ---- objects ---- */
+
+/* A new object: zeroed, aligned to 16 bytes, with one reference, which is the
+ * caller's.  A type with slots, or acyclic, needs no more; one with traverse is
+ * tracked when pygc_track says that its references may be visited.  May run a
+ * collection, before.  NULL with ENOMEM. */
+void *pygc_alloc(pygc_heap *heap, const pygc_type *type);
+
+/* The same with n items.  NULL also with EINVAL if the type has no items. */
+void *pygc_alloc_var(pygc_heap *heap, const pygc_type *type, size_t n);
+
+/* Changes the number of items, keeping what both sizes share; new ones are zeroed,
+ * references in dropped ones are dropped.  The object must have one reference, which
+ * is the caller's, and no weak references; it may move.  NULL with ENOMEM, and the
+ * object is as it was. */
+void *pygc_realloc_var(void *object, size_t n);
+
+/* The number of items of an object, 0 if its type has none; its size in bytes. */
+size_t pygc_item_count(const void *object);
+size_t pygc_object_size(const void *object);
+
+/* Whether the collector looks at the object.  Tracking a tracked object, and the
+ * other way round, does nothing; an object of an acyclic type stays untracked. */
+void pygc_track(void *object);
+void pygc_untrack(void *object);
+int pygc_is_tracked(const void *object);
+
+/* Whether finalize has been called for it. */
+int pygc_is_finalized(const void *object);
+
+/* ---- references ---- */
+
+/* The word before an object; nobody's business but that of the functions below. */
+struct pygc_header {
+    uint32_t bits;
+    uint32_t refs; /* the highest bit set: immortal */
+};
+
+/* Drops the last reference, or finds that it is none. */
+void pygc_decref_last(void *object);
+
+static inline struct pygc_header *pygc_header_of(const void *object)
+{
+    return (struct pygc_header *)(uintptr_t)object - 1;
+}
+
+/* One reference more.  A count that would pass 2,147,483,647 sticks: the object is
+ * immortal then. */
+static inline void pygc_incref(void *object)
+{
+    struct pygc_header *header = pygc_header_of(object);
+    header->refs += ~header->refs >> 31;
+}
+
+/* One reference less; the object dies with the last. */
+static inline void pygc_decref(void *object)
+{
+    struct pygc_header *header = pygc_header_of(object);
+    if ((int32_t)header->refs > 1) {
+        header->refs--;
+    } else {
+        pygc_decref_last(object);
+    }
+}
+
+/* The same, doing nothing with NULL. */
+static inline void pygc_xincref(void *object)
+{
+    if (object != NULL) {
+        pygc_incref(object);
+    }
+}
+
+static inline void pygc_xdecref(void *object)
+{
+    if (object != NULL) {
+        pygc_decref(object);
+    }
+}
+
+/* Stores a reference to value, which may be NULL, into a slot of owner and drops
+ * what was there; slot is the slot's address. */
+static inline void pygc_store(void *owner, void *slot, void *value)
+{
+    void *old = *(void **)slot;
+    (void)owner;
+    pygc_xincref(value);
+    *(void **)slot = value;
+    pygc_xdecref(old);
+}
+
+/* Empties a slot, dropping what was there. */
+static inline void pygc_clear(void *slot)
+{
+    void *old = *(void **)slot;
+    *(void **)slot = NULL;
+    pygc_xdecref(old);
+}
+
+/* Empties a slot; the reference that was there is now the caller's. */
+static inline void *pygc_take(void *slot)
+{
+    void *old = *(void **)slot;
+    *(void **)slot = NULL;
+    return old;
+}
+
+/* The number of references; PYGC_IMMORTAL if they are not counted any more. */
+#define PYGC_IMMORTAL ((size_t)-1)
+static inline size_t pygc_refcnt(const void *object)
+{
+    uint32_t refs = pygc_header_of(object)->refs;
+    return (int32_t)refs < 0 ? PYGC_IMMORTAL : refs;
+}
+
+static inline int pygc_is_unique(const void *object)
+{
+    return pygc_header_of(object)->refs == 1;
+}
+
+/* Lets the object, with what it refers to, live as long as its heap. */
+static inline void pygc_immortalize(void *object)
+{
+    pygc_header_of(object)->refs |= UINT32_C(0x80000000);
+}
+
+/* ---- weak references ---- */
+
+/* A weak reference to an object of a PYGC_WEAKREFABLE type.  When the object is about
+ * to die it is cleared, and callback, unless NULL, is called once with it and arg;
+ * but not if it is freed before that, or dies with its target as part of the same
+ * garbage (PYGC_WEAK).  NULL with EINVAL or ENOMEM. */
+pygc_weakref *pygc_weakref_new(void *object,
+                               void (*callback)(pygc_weakref *ref, void *arg),
+                               void *arg);
+
+/* A new reference to the target, which is the caller's; NULL if it is gone. */
+void *pygc_weakref_get(const pygc_weakref *ref);
+
+/* May be called from its own callback.  NULL does nothing. */
+void pygc_weakref_free(pygc_weakref *ref);
+
+/* ---- finalizers ---- */
+
+/* Puts finalizers off, or (0) no longer: objects that are due wait, alive, until
+ * pygc_finalize_run, which returns how many it finalized. */
+void pygc_finalize_defer(pygc_heap *heap, int defer);
+size_t pygc_finalize_run(pygc_heap *heap);
+
+/* ---- collecting ---- */
+
+/* Collects generation 0, 1 or 2 and all younger ones.  Returns the number of garbage
+ * objects that were found; 0 if a collection is running already; -1 with ENOMEM if
+ * it had to give up, which loses nothing, or EINVAL. */
+ptrdiff_t pygc_collect(pygc_heap *heap, int generation);
+
+/* Automatic collections: on or off, and held up while more pauses than resumes. */
+void pygc_enable(pygc_heap *heap);
+void pygc_disable(pygc_heap *heap);
+int pygc_is_enabled(const pygc_heap *heap);
+void pygc_pause(pygc_heap *heap);
+void pygc_resume(pygc_heap *heap);
+
+/* Generation 0 is collected when threshold[0] more objects that can be in cycles
+ * have been allocated than freed; generation 1 when 0 has been collected
+ * threshold[1] times, 2 when 1 has been collected threshold[2] times and objects that
+ * no full collection has seen make a quarter of those that one has.
+ * threshold[0] == 0: never. */
+void pygc_set_threshold(pygc_heap *heap, const unsigned threshold[3]);
+void pygc_get_threshold(const pygc_heap *heap, unsigned threshold[3]);
+void pygc_get_count(const pygc_heap *heap, unsigned count[3]);
+
+/* Memory outside the heap that objects hold, in bytes; negative: that they hold no
+ * more.  It counts towards automatic collections, 256 bytes as an object. */
+void pygc_add_external(pygc_heap *heap, ptrdiff_t bytes);
+
+/* Moves all objects that are tracked now out of the generations, and back into the
+ * oldest: a collection does not look at them. */
+void pygc_freeze(pygc_heap *heap);
+void pygc_unfreeze(pygc_heap *heap);
+size_t pygc_freeze_count(const pygc_heap *heap);
+
+/* ---- seeing ---- */
+
+struct pygc_generation_stats {
+    uint64_t collections;   /* that began with this generation */
+    uint64_t candidates;    /* objects looked at */
+    uint64_t collected;     /* found to be garbage */
+    uint64_t uncollectable; /* garbage that clear left alive */
+    uint64_t failed;        /* given up for want of memory */
+    uint64_t time_ns;       /* in collections, callbacks included */
+    uint64_t longest_ns;
+};
+
+struct pygc_stats {
+    struct pygc_generation_stats generation[3];
+    uint64_t objects;  /* alive */
+    uint64_t bytes;    /* of them, in whole blocks */
+    uint64_t external; /* as pygc_add_external told */
+};
+
+void pygc_get_stats(const pygc_heap *heap, struct pygc_stats *out);
+
+/* Called before and after every collection; NULL takes it away.  collected is 0 at
+ * the start.  It must not allocate from the heap nor collect. */
+void pygc_set_callback(pygc_heap *heap,
+                       void (*callback)(pygc_heap *heap, int generation, int is_end,
+                                        size_t collected, void *arg),
+                       void *arg);
+
+/* PYGC_DEBUG_ flags. */
+void pygc_set_debug(pygc_heap *heap, unsigned flags);
+unsigned pygc_get_debug(const pygc_heap *heap);
+
+/* Calls visit with every tracked object of a generation (0 to 2), of the frozen ones
+ * (3), or with every object, tracked or not (-1); stops when it returns what is not
+ * 0, and returns that.  visit may take references, but must not allocate or free. */
+enum { PYGC_ALL = -1, PYGC_FROZEN = 3 };
+int pygc_objects(pygc_heap *heap, int generation, pygc_visit_fn *visit, void *arg);
+
+/* The same with everything that the object refers to, once for each reference, and
+ * with every object that refers to it, once for each reference. */
+int pygc_referents(void *object, pygc_visit_fn *visit, void *arg);
+int pygc_referrers(void *object, pygc_visit_fn *visit, void *arg);
+
+/* Objects that PYGC_DEBUG_SAVE has kept, or that could not be freed: visits each, and
+ * drops them all if drop is not 0.  Returns their number. */
+size_t pygc_garbage(pygc_heap *heap, pygc_visit_fn *visit, void *arg, int drop);
+
+/* Calls visit for every type of which the heap has objects, in the order of
+ * registration. */
+struct pygc_census {
+    const pygc_type *type;
+    uint64_t objects;
+    uint64_t bytes; /* in whole blocks */
+};
+int pygc_take_census(pygc_heap *heap, int (*visit)(const struct pygc_census *, void *),
+                     void *arg);
+
+/* Tells why an object is alive: visit is called with every object on a shortest path
+ * from one that is referred to from outside the heap's objects to the object itself,
+ * and with the number of references to each that no object accounts for
+ * (PYGC_IMMORTAL: any number); it stops when that returns what is not 0.  Returns the
+ * length of the path; 0 if there is none, and the object is garbage that has not been
+ * collected; -1 with ENOMEM. */
+typedef int pygc_path_fn(void *object, size_t unaccounted, void *arg);
+ptrdiff_t pygc_why_alive(void *object, pygc_path_fn *visit, void *arg);
+
+/* Counts faults of the heap: objects with fewer references than objects that refer to
+ * them, references to what is no object of the heap.  Reports each in a line on
+ * standard error that names type and object.  -1 with ENOMEM. */
+ptrdiff_t pygc_verify(pygc_heap *heap);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

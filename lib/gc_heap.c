@@ -1,0 +1,315 @@
+#include "gc_heap.h"
+
+#include "alloc.h"
+#include "arena.h"
+#include "gc_scratch.h"
+#include "os.h"
+#include "print.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static const unsigned default_threshold[GC_GENERATIONS] = {700, 10, 10};
+/* Bytes outside the heap that count as an object. */
+enum { EXTERNAL_UNIT = 256 };
+
+/* ---- vectors ---- */
+
+bool gc_vector_reserve(struct gc_vector *vector, size_t capacity)
+{
+    size_t wanted = vector->capacity != 0 ? vector->capacity * 2 : 64;
+    wanted = wanted > capacity ? wanted : capacity;
+    if (wanted > PTRDIFF_MAX / sizeof(void *)) {
+        return false;
+    }
+    void **at = pym_alloc_realloc(vector->at, wanted * sizeof(void *));
+    if (at == NULL) {
+        return false;
+    }
+    vector->at = at;
+    vector->capacity = wanted;
+    return true;
+}
+
+void gc_vector_free(struct gc_vector *vector)
+{
+    pym_alloc_free(vector->at);
+    *vector = (struct gc_vector){NULL, 0, 0};
+}
+
+/* ---- lists of pools ---- */
+
+void gc_heap_list_pool(struct pygc_heap *heap, struct pym_pool *pool,
+                       unsigned generation)
+{
+    uint8_t bit = (uint8_t)(1u << generation);
+    if ((pool->listed & bit) != 0) {
+        return;
+    }
+    if (gc_vector_push(&heap->pools[generation], pool)) {
+        pool->listed |= bit;
+    } else {
+        heap->lost_pools = true;
+    }
+}
+
+/* ---- walks ---- */
+
+static PYM_RACY bool has_pool(const struct pygc_heap *heap, const struct pym_pool *pool)
+{
+    return pool->owner == &heap->base;
+}
+
+void gc_each_pool(struct pygc_heap *heap, void (*fn)(struct pym_pool *pool, void *arg),
+                  void *arg)
+{
+    size_t end = pym_region_limit() >> PYM_POOL_SHIFT;
+    for (size_t i = pym_region.first_arena * PYM_ARENA_POOLS; i < end; i++) {
+        struct pym_pool *pool = pym_region_pool_at(i << PYM_POOL_SHIFT);
+        if (has_pool(heap, pool) && pool->state != PYM_POOL_SPARE) {
+            fn(pool, arg);
+        }
+    }
+}
+
+struct each {
+    gc_header_fn *fn;
+    void *arg;
+};
+
+static void visit_pool(struct pym_pool *pool, void *arg)
+{
+    const struct each *each = arg;
+    gc_each_in_pool(pool, each->fn, each->arg);
+}
+
+void gc_each_object(struct pygc_heap *heap, gc_header_fn *fn, void *arg)
+{
+    struct each each = {fn, arg};
+    gc_each_pool(heap, visit_pool, &each);
+    struct gc_large *next;
+    for (struct gc_large *large = heap->large; large != NULL; large = next) {
+        next = large->next;
+        if ((large->header.bits & GC_PENDING) == 0) {
+            fn(&large->header, arg);
+        }
+    }
+}
+
+/* ---- making ---- */
+
+static void set_up(struct pygc_heap *heap, const struct pygc_options *options)
+{
+    struct pym_heap *base = &heap->base;
+    base->bins = base->saved;
+    base->is_tagged = true;
+    memset(base->borrowed, UINT8_MAX, sizeof(base->borrowed));
+    heap->enabled = true;
+    memcpy(heap->threshold, default_threshold, sizeof(default_threshold));
+    if (options != NULL) {
+        const unsigned *threshold = options->threshold;
+        if ((threshold[0] | threshold[1] | threshold[2]) != 0) {
+            memcpy(heap->threshold, threshold, sizeof(heap->threshold));
+        }
+        heap->enabled = !options->disabled;
+        heap->debug = options->flags;
+    }
+}
+
+PYM_EXPORT pygc_heap *pygc_heap_new(const struct pygc_options *options)
+{
+    struct pygc_heap *heap = pym_os_map(sizeof(*heap));
+    if (heap == NULL) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    set_up(heap, options);
+    return heap;
+}
+
+PYM_EXPORT pygc_heap *pygc_heap_default(void)
+{
+    static _Atomic(struct pygc_heap *) the_heap;
+    struct pygc_heap *known = atomic_load_explicit(&the_heap, memory_order_acquire);
+    if (known != NULL) {
+        return known;
+    }
+    struct pygc_heap *fresh = pygc_heap_new(NULL);
+    if (fresh != NULL &&
+        !atomic_compare_exchange_strong_explicit(
+            &the_heap, &known, fresh, memory_order_acq_rel, memory_order_acquire)) {
+        pym_os_unmap(fresh, sizeof(*fresh));
+        return known;
+    }
+    return fresh;
+}
+
+/* ---- destroying ---- */
+
+static void push_if_final(struct pygc_header *header, void *arg)
+{
+    struct gc_vector *due = arg;
+    if (gc_type_of(header)->finalize != NULL && (header->bits & GC_FINALIZED) == 0 &&
+        gc_vector_push(due, gc_object_of(header))) {
+        pygc_incref(gc_object_of(header));
+    }
+}
+
+/* Finalizers may make objects that have finalizers, but not for ever. */
+static void finalize_all(struct pygc_heap *heap)
+{
+    enum { ROUNDS = 10 };
+    (void)pygc_finalize_run(heap);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct gc_vector due = {NULL, 0, 0};
+        gc_each_object(heap, push_if_final, &due);
+        size_t count = due.count;
+        for (size_t i = 0; i < count; i++) {
+            gc_finalize(pygc_header_of(due.at[i]));
+        }
+        for (size_t i = 0; i < count; i++) {
+            pygc_decref(due.at[i]);
+        }
+        gc_vector_free(&due);
+        if (count == 0) {
+            return;
+        }
+    }
+}
+
+static void dealloc_one(struct pygc_header *header, void *arg)
+{
+    size_t *count = arg;
+    (*count)++;
+    if (gc_type_of(header)->dealloc != NULL) {
+        gc_type_of(header)->dealloc(gc_object_of(header));
+    }
+}
+
+static int report_leak(const struct pygc_census *census, void *arg)
+{
+    (void)arg;
+    pym_print(STDERR_FILENO, "pymalloc: leak: %lu objects of type %s, %h\n",
+              (unsigned long)census->objects, pygc_type_name(census->type),
+              (size_t)census->bytes);
+    return 0;
+}
+
+static void give_pool(struct pym_pool *pool, void *arg)
+{
+    (void)arg;
+    pym_arena_give(pool);
+}
+
+static void free_memory(struct pygc_heap *heap)
+{
+    gc_weak_free_all(heap);
+    while (heap->base.spare != NULL) {
+        struct pym_pool *pool = heap->base.spare;
+        heap->base.spare = pool->next;
+        pym_arena_give(pool);
+    }
+    gc_each_pool(heap, give_pool, NULL);
+    while (heap->large != NULL) {
+        struct gc_large *large = heap->large;
+        heap->large = large->next;
+        pym_alloc_free(large);
+    }
+    gc_vector_free(&heap->pools[0]);
+    gc_vector_free(&heap->pools[1]);
+    gc_vector_free(&heap->garbage);
+    gc_vector_free(&heap->deferred);
+}
+
+PYM_EXPORT size_t pygc_heap_destroy(pygc_heap *heap, unsigned flags)
+{
+    size_t left = 0;
+    heap->enabled = false;
+    if ((heap->debug & PYGC_DEBUG_LEAKS) != 0) {
+        (void)pygc_take_census(heap, report_leak, NULL);
+    }
+    if ((flags & PYGC_NO_FINALIZERS) == 0) {
+        finalize_all(heap);
+    }
+    heap->releasing = true; /* what a dealloc drops goes with the rest */
+    gc_each_object(heap, dealloc_one, &left);
+    free_memory(heap);
+    pym_os_unmap(heap, sizeof(*heap));
+    return left;
+}
+
+/* ---- steering ---- */
+
+PYM_EXPORT void pygc_enable(pygc_heap *heap)
+{
+    heap->enabled = true;
+}
+
+PYM_EXPORT void pygc_disable(pygc_heap *heap)
+{
+    heap->enabled = false;
+}
+
+PYM_EXPORT int pygc_is_enabled(const pygc_heap *heap)
+{
+    return heap->enabled;
+}
+
+PYM_EXPORT void pygc_pause(pygc_heap *heap)
+{
+    heap->paused++;
+}
+
+PYM_EXPORT void pygc_resume(pygc_heap *heap)
+{
+    if (heap->paused > 0) {
+        heap->paused--;
+    }
+}
+
+PYM_EXPORT void pygc_set_threshold(pygc_heap *heap, const unsigned threshold[3])
+{
+    memcpy(heap->threshold, threshold, sizeof(heap->threshold));
+}
+
+PYM_EXPORT void pygc_get_threshold(const pygc_heap *heap, unsigned threshold[3])
+{
+    memcpy(threshold, heap->threshold, sizeof(heap->threshold));
+}
+
+PYM_EXPORT void pygc_get_count(const pygc_heap *heap, unsigned count[3])
+{
+    memcpy(count, heap->count, sizeof(heap->count));
+}
+
+PYM_EXPORT void pygc_add_external(pygc_heap *heap, ptrdiff_t bytes)
+{
+    if (bytes < 0) {
+        uint64_t less = (uint64_t)-bytes;
+        heap->external -= less < heap->external ? less : heap->external;
+        return;
+    }
+    heap->external += (uint64_t)bytes;
+    heap->external_unit += (uint64_t)bytes;
+    uint64_t objects = heap->external_unit / EXTERNAL_UNIT;
+    heap->external_unit %= EXTERNAL_UNIT;
+    uint64_t count = heap->count[0] + objects;
+    heap->count[0] = count < UINT32_MAX / 2 ? (unsigned)count : UINT32_MAX / 2;
+}
+
+PYM_EXPORT void pygc_set_debug(pygc_heap *heap, unsigned flags)
+{
+    heap->debug = flags;
+}
+
+PYM_EXPORT unsigned pygc_get_debug(const pygc_heap *heap)
+{
+    return heap->debug;
+}
+
+PYM_EXPORT void pygc_set_callback(pygc_heap *heap, gc_event_fn *callback, void *arg)
+{
+    heap->event = callback;
+    heap->event_arg = arg;
+}

@@ -1,0 +1,220 @@
+/*
+ * The inside of the object layer: what its files share.
+ *
+ * An object's block starts with a header of 8 bytes.  Its pools start 8 bytes late,
+ * so that what follows the header is aligned to 16 bytes without any padding:
+ *
+ *     pool  |8|header|payload ... |header|payload ... |
+ *              ^ a block           ^ the next
+ *
+ * The lowest bit of a live block's first word is set, and in a free block that word
+ * is a link, which is even; so a walk over a pool needs no other record of what is
+ * alive.  Objects too large for a pool have a struct gc_large in front of the header
+ * and are in a list.
+ *
+ * A heap's pools belong to a struct pym_heap of its own, which no thread has: its
+ * bins are the saved ones.
+ */
+#ifndef PYM_GC_HEAP_H
+#define PYM_GC_HEAP_H
+
+#include "gc_type.h"
+#include "heap.h"
+#include "track.h"
+
+/* ---- headers ---- */
+
+/* Of pygc_header.bits; the upper half is the index of the type. */
+enum {
+    GC_LIVE = 1,
+    GC_TRACKED = 2,
+    GC_WEAK = 4,      /* there are weak references to it */
+    GC_FINALIZED = 8, /* its finalizer has been called */
+    GC_LARGE = 16,    /* it lies behind a struct gc_large */
+    GC_PENDING = 32,  /* dead, and waiting to be released: see gc_object.c */
+    GC_GENERATION_SHIFT = 6,
+    GC_GENERATION = 3 << GC_GENERATION_SHIFT,
+    GC_TYPE_SHIFT = 16
+};
+enum { GC_GENERATIONS = 3, GC_FROZEN = 3 };
+
+#define GC_IMMORTAL UINT32_C(0x80000000)
+
+PYM_INLINE unsigned gc_generation_of(const struct pygc_header *header)
+{
+    return (header->bits & GC_GENERATION) >> GC_GENERATION_SHIFT;
+}
+
+PYM_INLINE void gc_set_generation(struct pygc_header *header, unsigned generation)
+{
+    header->bits =
+        (header->bits & ~(uint32_t)GC_GENERATION) | generation << GC_GENERATION_SHIFT;
+}
+
+PYM_INLINE const struct pygc_type *gc_type_of(const struct pygc_header *header)
+{
+    return gc_types[header->bits >> GC_TYPE_SHIFT];
+}
+
+PYM_INLINE void *gc_object_of(struct pygc_header *header)
+{
+    return header + 1;
+}
+
+/* In front of the header of an object that is the system's block. */
+struct gc_large {
+    struct gc_large *next, *prev; /* in the heap's list: the latest first */
+    struct pygc_heap *heap;
+    struct gc_large *next_pending;
+    size_t size;    /* bytes of the block */
+    size_t scratch; /* as a byte of gc_scratch.h, but without its limit */
+    uint64_t padding;
+    struct pygc_header header;
+};
+_Static_assert(sizeof(struct gc_large) % 16 == 0, "payloads are aligned to 16 bytes");
+
+PYM_INLINE struct gc_large *gc_large_of(const struct pygc_header *header)
+{
+    return (struct gc_large *)((uintptr_t)header - offsetof(struct gc_large, header));
+}
+
+/* ---- vectors ---- */
+
+/* All zero: empty. */
+struct gc_vector {
+    void **at;
+    size_t count;
+    size_t capacity;
+};
+
+/* False if there is no memory; the vector is as it was. */
+bool gc_vector_reserve(struct gc_vector *vector, size_t capacity);
+void gc_vector_free(struct gc_vector *vector);
+
+PYM_INLINE bool gc_vector_push(struct gc_vector *vector, void *value)
+{
+    if (PYM_UNLIKELY(vector->count == vector->capacity) &&
+        !gc_vector_reserve(vector, vector->count + 1)) {
+        return false;
+    }
+    vector->at[vector->count++] = value;
+    return true;
+}
+
+/* ---- heaps ---- */
+
+typedef void gc_event_fn(struct pygc_heap *heap, int generation, int is_end,
+                         size_t collected, void *arg);
+
+struct pygc_heap {
+    struct pym_heap base; /* first: the owner of a pool is the heap */
+
+    struct gc_large *large;
+
+    /* Release: see gc_object.c. */
+    uint64_t pending; /* the first small object that waits, as in its header */
+    struct gc_large *pending_large;
+    bool releasing;
+    bool defers_finalizers;
+    struct gc_vector deferred; /* objects, each with a reference */
+
+    /* Weak references: buckets by address of the target. */
+    pygc_weakref **weak;
+    size_t weak_buckets; /* a power of two, or 0 */
+    size_t weak_count;
+    pygc_weakref *weak_cleared;
+
+    /* Collection. */
+    unsigned threshold[GC_GENERATIONS];
+    unsigned count[GC_GENERATIONS];
+    unsigned paused;
+    bool enabled;
+    bool collecting;
+    bool lost_pools; /* a pool could not be listed: the next collection is a full one */
+    unsigned debug;
+    uint64_t seen_by_full; /* objects that the last full collection left */
+    uint64_t since_full;   /* objects that have entered the oldest generation since */
+    uint64_t external;
+    uint64_t external_unit; /* of it, not yet counted as objects */
+    /* Pools with objects of generation 0, and with ones of 1. */
+    struct gc_vector pools[GC_GENERATIONS - 1];
+    struct gc_vector garbage; /* objects, each with a reference */
+    struct pygc_generation_stats stats[GC_GENERATIONS];
+    gc_event_fn *event;
+    void *event_arg;
+};
+
+PYM_INLINE struct pygc_heap *gc_heap_of(const struct pygc_header *header)
+{
+    if (PYM_UNLIKELY((header->bits & GC_LARGE) != 0)) {
+        return gc_large_of(header)->heap;
+    }
+    return (struct pygc_heap *)(void *)pym_region_pool_of(header)->owner;
+}
+
+/* A block for an object, header included; its first word is undefined. */
+void *gc_heap_block(struct pygc_heap *heap, unsigned cls);
+
+/* Notes that a pool may have objects of a generation younger than the oldest. */
+void gc_heap_list_pool(struct pygc_heap *heap, struct pym_pool *pool,
+                       unsigned generation);
+
+/* Whether an automatic collection is due, and runs it. */
+void gc_collect_if_due(struct pygc_heap *heap);
+
+/* ---- walks ---- */
+
+/* The header in a block, if it is a live object's that is not waiting for release. */
+PYM_INLINE struct pygc_header *gc_live_header(void *block)
+{
+    enum { WANTED = GC_LIVE, MASK = GC_LIVE | GC_PENDING };
+    uintptr_t first = (uintptr_t)pym_link_get(block);
+    return (first & MASK) == WANTED ? block : NULL;
+}
+
+typedef void gc_header_fn(struct pygc_header *header, void *arg);
+
+PYM_INLINE void gc_each_in_pool(const struct pym_pool *pool, gc_header_fn *fn,
+                                void *arg)
+{
+    size_t size = pym_class_size(pool->cls);
+    char *block = pym_pool_block(pool, 0);
+    char *end = block + pool->carved * size;
+    for (; block < end; block += size) {
+        struct pygc_header *header = gc_live_header(block);
+        if (header != NULL) {
+            fn(header, arg);
+        }
+    }
+}
+
+/* Calls fn for every pool of the heap that may have live objects. */
+void gc_each_pool(struct pygc_heap *heap, void (*fn)(struct pym_pool *pool, void *arg),
+                  void *arg);
+
+/* Calls fn for every live object. */
+void gc_each_object(struct pygc_heap *heap, gc_header_fn *fn, void *arg);
+
+/* ---- release (gc_object.c) and weak references (gc_weakref.c) ---- */
+
+size_t gc_block_bytes(const struct pygc_header *header);
+
+/* Frees an object that nothing refers to and whose references are gone already. */
+void gc_free_object(struct pygc_heap *heap, struct pygc_header *header);
+
+/* Calls the finalizer if that has never been done.  The caller has a reference. */
+void gc_finalize(struct pygc_header *header);
+
+/* Clears the weak references to an object and links those that have callbacks to
+ * *due; then calls and empties the list. */
+void gc_weak_clear(struct pygc_heap *heap, struct pygc_header *header,
+                   pygc_weakref **due);
+void gc_weak_call(pygc_weakref **due);
+
+/* Takes a weak reference out, callback or not, and forgets its callback. */
+void gc_weak_silence(pygc_weakref *ref);
+
+/* Frees the table and all weak references in it. */
+void gc_weak_free_all(struct pygc_heap *heap);
+
+#endif

@@ -1,0 +1,500 @@
+/*
+ * Objects: making them, and releasing them when the last reference is dropped.
+ *
+ * Releasing an object drops its references, and what dies by that is released next:
+ * without recursion, and without memory.  An object that waits keeps the link to the
+ * next one in its own header, in place of the count, and it is the first release that
+ * works off the list.
+ *
+ *     header of a waiting small object
+ *     +------------------+----------------+-------------------------------+
+ *     | flags, 8 bits    | type, 16 bits  | next: region offset / 16 + 1  |
+ *     +------------------+----------------+-------------------------------+
+ */
+#include "alloc.h"
+#include "check.h"
+#include "gc_heap.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- blocks ---- */
+
+void *gc_heap_block(struct pygc_heap *heap, unsigned cls)
+{
+    void **bin = &heap->base.bins[cls];
+    void *block = *bin;
+    if (PYM_LIKELY(block != NULL)) {
+        *bin = pym_link_get(block);
+        return block;
+    }
+    block = pym_heap_refill(&heap->base, cls);
+    if (block != NULL) {
+        gc_heap_list_pool(heap, heap->base.active[cls], 0);
+    }
+    return block;
+}
+
+static void free_block(void *block)
+{
+    struct pym_pool *pool = pym_region_pool_of(block);
+    void **list = pool->free_to;
+    pym_track_freed(block, pym_class_size(pool->cls));
+    pym_link_set(block, *list);
+    *list = block;
+    if (PYM_UNLIKELY(--pool->countdown == 0)) {
+        pym_heap_event(pool);
+    }
+}
+
+static void link_large(struct pygc_heap *heap, struct gc_large *large)
+{
+    large->prev = NULL;
+    large->next = heap->large;
+    if (heap->large != NULL) {
+        heap->large->prev = large;
+    }
+    heap->large = large;
+}
+
+static void unlink_large(struct pygc_heap *heap, struct gc_large *large)
+{
+    if (large->prev != NULL) {
+        large->prev->next = large->next;
+    } else {
+        heap->large = large->next;
+    }
+    if (large->next != NULL) {
+        large->next->prev = large->prev;
+    }
+}
+
+size_t gc_block_bytes(const struct pygc_header *header)
+{
+    return (header->bits & GC_LARGE) != 0
+               ? gc_large_of(header)->size
+               : pym_class_size(pym_region_pool_of(header)->cls);
+}
+
+void gc_free_object(struct pygc_heap *heap, struct pygc_header *header)
+{
+    if (heap->count[0] > 0 && gc_generation_of(header) == 0 &&
+        gc_type_of(header)->is_cyclic) {
+        heap->count[0]--;
+    }
+    if (PYM_LIKELY((header->bits & GC_LARGE) == 0)) {
+        free_block(header);
+        return;
+    }
+    struct gc_large *large = gc_large_of(header);
+    unlink_large(heap, large);
+    pym_alloc_free(large);
+}
+
+/* ---- making ---- */
+
+static struct pygc_header *new_large(struct pygc_heap *heap, size_t payload)
+{
+    if (payload > PTRDIFF_MAX - sizeof(struct gc_large)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    size_t size = sizeof(struct gc_large) + payload;
+    struct gc_large *large = pym_alloc_calloc(1, size);
+    if (large == NULL) {
+        return NULL;
+    }
+    large->heap = heap;
+    large->size = size;
+    link_large(heap, large);
+    large->header.bits = GC_LARGE;
+    return &large->header;
+}
+
+static struct pygc_header *new_small(struct pygc_heap *heap, size_t payload)
+{
+    size_t size = sizeof(struct pygc_header) + payload;
+    struct pygc_header *header = gc_heap_block(heap, pym_class_of(size));
+    if (header == NULL) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    pym_track_allocated(header, size);
+    header->bits = 0;
+    memset(header + 1, 0, payload);
+    return header;
+}
+
+static bool is_born_tracked(const struct pygc_type *type)
+{
+    return type->is_cyclic && type->traverse == NULL;
+}
+
+static void *new_object(struct pygc_heap *heap, const struct pygc_type *type,
+                        size_t payload)
+{
+    if (type->is_cyclic && ++heap->count[0] > heap->threshold[0]) {
+        gc_collect_if_due(heap);
+    }
+    struct pygc_header *header =
+        PYM_LIKELY(payload <= PYM_SMALL_MAX - sizeof(struct pygc_header))
+            ? new_small(heap, payload)
+            : new_large(heap, payload);
+    if (PYM_UNLIKELY(header == NULL)) {
+        return NULL;
+    }
+    header->bits |= GC_LIVE | (is_born_tracked(type) ? GC_TRACKED : 0) |
+                    type->index << GC_TYPE_SHIFT;
+    header->refs = 1;
+    return gc_object_of(header);
+}
+
+PYM_EXPORT void *pygc_alloc(pygc_heap *heap, const pygc_type *type)
+{
+    return new_object(heap, type, type->size);
+}
+
+PYM_EXPORT void *pygc_alloc_var(pygc_heap *heap, const pygc_type *type, size_t n)
+{
+    size_t bytes;
+    if (type->item_size == 0) {
+        errno = EINVAL;
+        return NULL;
+    }
+    if (__builtin_mul_overflow(n, type->item_size, &bytes) ||
+        __builtin_add_overflow(bytes, type->size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    void *object = new_object(heap, type, bytes);
+    if (object != NULL) {
+        *(size_t *)object = n;
+    }
+    return object;
+}
+
+static void drop_item(const struct pygc_type *type, char *item)
+{
+    const struct gc_run *run = type->runs + type->strong_runs;
+    for (unsigned k = 0; k < type->strong_item_runs; k++, run++) {
+        for (uint32_t i = 0; i < run->count; i++) {
+            pygc_clear(item + run->offset + i * sizeof(void *));
+        }
+    }
+    run += type->weak_runs;
+    for (unsigned k = 0; k < type->weak_item_runs; k++, run++) {
+        for (uint32_t i = 0; i < run->count; i++) {
+            pygc_weakref_free(pygc_take(item + run->offset + i * sizeof(void *)));
+        }
+    }
+}
+
+/* Drops what the items from n on refer to. */
+static void drop_items(const struct pygc_type *type, char *object, size_t n)
+{
+    size_t old = gc_item_count(type, object);
+    for (size_t i = n; i < old; i++) {
+        drop_item(type, object + type->size + i * type->item_size);
+    }
+}
+
+PYM_EXPORT void *pygc_realloc_var(void *object, size_t n)
+{
+    struct pygc_header *header = pygc_header_of(object);
+    const struct pygc_type *type = gc_type_of(header);
+    struct pygc_heap *heap = gc_heap_of(header);
+    if (type->item_size == 0 || header->refs != 1 || (header->bits & GC_WEAK) != 0) {
+        errno = EINVAL;
+        return NULL;
+    }
+    size_t old = gc_item_count(type, object);
+    if (n == old) {
+        return object;
+    }
+    char *moved = pygc_alloc_var(heap, type, n);
+    if (moved == NULL) {
+        return NULL;
+    }
+    if (n < old) {
+        drop_items(type, object, n);
+    }
+    size_t kept = type->size - sizeof(size_t) + (n < old ? n : old) * type->item_size;
+    memcpy(moved + sizeof(size_t), (char *)object + sizeof(size_t), kept);
+    struct pygc_header *to = pygc_header_of(moved);
+    to->bits |= header->bits & (GC_TRACKED | GC_FINALIZED);
+    gc_free_object(heap, header);
+    return moved;
+}
+
+PYM_EXPORT size_t pygc_item_count(const void *object)
+{
+    return gc_item_count(pygc_type_of(object), object);
+}
+
+PYM_EXPORT size_t pygc_object_size(const void *object)
+{
+    return gc_payload_size(pygc_type_of(object), object);
+}
+
+PYM_EXPORT const pygc_type *pygc_type_of(const void *object)
+{
+    return gc_type_of(pygc_header_of(object));
+}
+
+PYM_EXPORT pygc_heap *pygc_heap_of(const void *object)
+{
+    return gc_heap_of(pygc_header_of(object));
+}
+
+/* ---- tracking ---- */
+
+/* An object that is tracked late may lie in a pool that no list has any more. */
+PYM_EXPORT void pygc_track(void *object)
+{
+    struct pygc_header *header = pygc_header_of(object);
+    if ((header->bits & GC_TRACKED) != 0 || !gc_type_of(header)->is_cyclic) {
+        return;
+    }
+    header->bits |= GC_TRACKED;
+    gc_set_generation(header, 0);
+    struct pygc_heap *heap = gc_heap_of(header);
+    if ((header->bits & GC_LARGE) == 0) {
+        gc_heap_list_pool(heap, pym_region_pool_of(header), 0);
+    } else {
+        unlink_large(heap, gc_large_of(header));
+        link_large(heap, gc_large_of(header));
+    }
+}
+
+PYM_EXPORT void pygc_untrack(void *object)
+{
+    pygc_header_of(object)->bits &= ~(uint32_t)GC_TRACKED;
+}
+
+PYM_EXPORT int pygc_is_tracked(const void *object)
+{
+    return (pygc_header_of(object)->bits & GC_TRACKED) != 0;
+}
+
+PYM_EXPORT int pygc_is_finalized(const void *object)
+{
+    return (pygc_header_of(object)->bits & GC_FINALIZED) != 0;
+}
+
+/* ---- waiting ---- */
+
+enum { NEXT_SHIFT = 24 };
+_Static_assert(GC_PENDING < 1 << 8, "the flags of one that waits fit into a byte");
+
+static void push_pending(struct pygc_heap *heap, struct pygc_header *header)
+{
+    if (PYM_UNLIKELY((header->bits & GC_LARGE) != 0)) {
+        struct gc_large *large = gc_large_of(header);
+        header->bits |= GC_PENDING;
+        large->next_pending = heap->pending_large;
+        heap->pending_large = large;
+        return;
+    }
+    uint64_t type = header->bits >> GC_TYPE_SHIFT;
+    uint64_t word =
+        (header->bits & 0xff) | GC_PENDING | type << 8 | heap->pending << NEXT_SHIFT;
+    memcpy(header, &word, sizeof(word));
+    heap->pending = (pym_region_offset(header) >> PYM_GRAIN_SHIFT) + 1;
+}
+
+static struct pygc_header *pop_large(struct pygc_heap *heap)
+{
+    struct gc_large *large = heap->pending_large;
+    if (large == NULL) {
+        return NULL;
+    }
+    heap->pending_large = large->next_pending;
+    large->header.bits &= ~(uint32_t)GC_PENDING;
+    return &large->header;
+}
+
+static struct pygc_header *pop_pending(struct pygc_heap *heap)
+{
+    if (heap->pending == 0) {
+        return pop_large(heap);
+    }
+    /* A block starts in the middle of its grain. */
+    struct pygc_header *header =
+        (struct pygc_header *)(pym_region_base +
+                               ((heap->pending - 1) << PYM_GRAIN_SHIFT) +
+                               sizeof(struct pygc_header));
+    uint64_t word;
+    memcpy(&word, header, sizeof(word));
+    heap->pending = word >> NEXT_SHIFT;
+    header->bits = ((uint32_t)word & 0xff & ~(uint32_t)GC_PENDING) |
+                   ((uint32_t)(word >> 8) & 0xffff) << GC_TYPE_SHIFT;
+    header->refs = 0;
+    return header;
+}
+
+/* ---- releasing ---- */
+
+/* What dropping an object's references leaves to be released: the first in first,
+ * the others in the heap's list. */
+struct drops {
+    struct pygc_heap *heap;
+    struct pygc_header *first;
+};
+
+static void drop_into(struct drops *drops, void *object)
+{
+    struct pygc_header *header = pygc_header_of(object);
+    if (PYM_LIKELY((int32_t)header->refs > 1)) {
+        header->refs--;
+        return;
+    }
+    if (PYM_UNLIKELY(header->refs != 1)) {
+        if (header->refs == 0) {
+            pym_check_misuse("dropped reference to a dead object", object,
+                             gc_block_bytes(header));
+        }
+        return; /* immortal */
+    }
+    header->refs = 0;
+    if (drops->first == NULL) {
+        drops->first = header;
+    } else {
+        push_pending(drops->heap, header);
+    }
+}
+
+static void drop_slot(void **slot, void *arg)
+{
+    if (*slot != NULL) {
+        drop_into(arg, *slot);
+    }
+}
+
+static void free_weak_slot(void **slot, void *arg)
+{
+    (void)arg;
+    pygc_weakref_free(*slot);
+    *slot = NULL;
+}
+
+void gc_finalize(struct pygc_header *header)
+{
+    const struct pygc_type *type = gc_type_of(header);
+    if (type->finalize != NULL && (header->bits & GC_FINALIZED) == 0) {
+        header->bits |= GC_FINALIZED;
+        type->finalize(gc_object_of(header));
+    }
+}
+
+/* Whether the object lives on: its finalizer has stored a reference to it, or is
+ * put off. */
+static bool is_saved_by_finalizer(struct pygc_heap *heap, struct pygc_header *header)
+{
+    if (gc_type_of(header)->finalize == NULL || (header->bits & GC_FINALIZED) != 0) {
+        return false;
+    }
+    header->refs = 1;
+    if (heap->defers_finalizers &&
+        gc_vector_push(&heap->deferred, gc_object_of(header))) {
+        return true;
+    }
+    gc_finalize(header);
+    if ((int32_t)header->refs < 0) {
+        return true;
+    }
+    return --header->refs != 0;
+}
+
+/* Everything that makes a death more than dropping strong slots. */
+static bool release_with_ceremony(struct pygc_heap *heap, struct pygc_header *header,
+                                  const struct pygc_type *type)
+{
+    if (is_saved_by_finalizer(heap, header)) {
+        return false;
+    }
+    void *object = gc_object_of(header);
+    header->bits |= GC_PENDING; /* dead to a collection that a callback starts */
+    if ((header->bits & GC_WEAK) != 0) {
+        pygc_weakref *due = NULL;
+        gc_weak_clear(heap, header, &due);
+        gc_weak_call(&due);
+    }
+    if (type->clear != NULL) {
+        header->refs = 1; /* what it does to its own count is of no consequence */
+        type->clear(object);
+        header->refs = 0;
+    }
+    if (gc_has_weak_slots(type)) {
+        gc_each_weak_slot(type, object, free_weak_slot, NULL);
+    }
+    return true;
+}
+
+/* Releases an object, whose count is 0; what is to be released next, or NULL. */
+static struct pygc_header *release_one(struct pygc_heap *heap,
+                                       struct pygc_header *header)
+{
+    const struct pygc_type *type = gc_type_of(header);
+    if (PYM_UNLIKELY(!type->is_plain || (header->bits & GC_WEAK) != 0)) {
+        if (!release_with_ceremony(heap, header, type)) {
+            return NULL;
+        }
+    }
+    struct drops drops = {heap, NULL};
+    gc_each_strong_slot(type, gc_object_of(header), drop_slot, &drops);
+    if (PYM_UNLIKELY(type->dealloc != NULL)) {
+        type->dealloc(gc_object_of(header));
+    }
+    gc_free_object(heap, header);
+    return drops.first;
+}
+
+static void release(struct pygc_heap *heap, struct pygc_header *header)
+{
+    if (heap->releasing) {
+        push_pending(heap, header);
+        return;
+    }
+    heap->releasing = true;
+    while (header != NULL) {
+        header = release_one(heap, header);
+        if (header == NULL) {
+            header = pop_pending(heap);
+        }
+    }
+    heap->releasing = false;
+}
+
+PYM_EXPORT void pygc_decref_last(void *object)
+{
+    struct pygc_header *header = pygc_header_of(object);
+    if ((header->refs & GC_IMMORTAL) != 0) {
+        return;
+    }
+    if (header->refs == 0 || (header->bits & GC_LIVE) == 0) {
+        pym_check_misuse("dropped reference to a dead object", object,
+                         gc_block_bytes(header));
+    }
+    header->refs = 0;
+    release(gc_heap_of(header), header);
+}
+
+/* ---- finalizers that are put off ---- */
+
+PYM_EXPORT void pygc_finalize_defer(pygc_heap *heap, int defer)
+{
+    heap->defers_finalizers = defer != 0;
+}
+
+PYM_EXPORT size_t pygc_finalize_run(pygc_heap *heap)
+{
+    struct gc_vector due = heap->deferred;
+    heap->deferred = (struct gc_vector){NULL, 0, 0};
+    for (size_t i = 0; i < due.count; i++) {
+        gc_finalize(pygc_header_of(due.at[i]));
+        pygc_decref(due.at[i]);
+    }
+    size_t count = due.count;
+    gc_vector_free(&due);
+    return count;
+}

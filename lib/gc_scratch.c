@@ -1,0 +1,117 @@
+#include "gc_scratch.h"
+
+#include "arena.h"
+#include "os.h"
+
+#include <string.h>
+
+enum { POOL_BYTES = PYM_POOL_SIZE >> PYM_GRAIN_SHIFT };
+#define ARENA_BYTES (PYM_ARENA_SIZE >> PYM_GRAIN_SHIFT)
+
+/* Bytes of the table that are usable. */
+static _Atomic size_t committed;
+static _Atomic(uint8_t *) table;
+
+static uint8_t *find_table(void)
+{
+    uint8_t *known = atomic_load_explicit(&table, memory_order_acquire);
+    if (known != NULL) {
+        return known;
+    }
+    size_t size = pym_region.reserved >> PYM_GRAIN_SHIFT;
+    uint8_t *fresh = pym_os_reserve(size, PYM_ARENA_SIZE);
+    if (fresh == NULL) {
+        return NULL;
+    }
+    if (!atomic_compare_exchange_strong_explicit(
+            &table, &known, fresh, memory_order_acq_rel, memory_order_acquire)) {
+        pym_os_unmap(fresh, size);
+        return known;
+    }
+    return fresh;
+}
+
+uint8_t *gc_scratch_prepare(void)
+{
+    static uint8_t nothing;
+    if (pym_region_limit() == 0) {
+        return &nothing; /* there are no pools */
+    }
+    size_t wanted = pym_round_up(pym_region_limit() >> PYM_GRAIN_SHIFT, PYM_ARENA_SIZE);
+    size_t most = pym_region.reserved >> PYM_GRAIN_SHIFT;
+    wanted = wanted < most ? wanted : most;
+    uint8_t *start = find_table();
+    if (start == NULL) {
+        return NULL;
+    }
+    size_t usable = atomic_load_explicit(&committed, memory_order_acquire);
+    if (usable < wanted && pym_os_commit(start + usable, wanted - usable) != 0) {
+        return NULL;
+    }
+    while (usable < wanted && !atomic_compare_exchange_weak_explicit(
+                                  &committed, &usable, wanted, memory_order_release,
+                                  memory_order_acquire)) {
+    }
+    return start;
+}
+
+void gc_scratch_reset_pool(uint8_t *scratch, const struct pym_pool *pool)
+{
+    memset(scratch + pym_region_pool_index(pool) * POOL_BYTES, 0, POOL_BYTES);
+}
+
+/* A pool that another heap has may change hands meanwhile, but not to this one. */
+static PYM_RACY bool has_pool(const struct pygc_heap *heap, const struct pym_pool *pool)
+{
+    return pool->owner == &heap->base;
+}
+
+static unsigned count_pools(const struct pygc_heap *heap, size_t arena)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < PYM_ARENA_POOLS; i++) {
+        count += has_pool(
+            heap, pym_region_pool_at((arena * PYM_ARENA_POOLS + i) << PYM_POOL_SHIFT));
+    }
+    return count;
+}
+
+static void reset_arenas(uint8_t *scratch, size_t from, size_t to)
+{
+    if (from < to) {
+        (void)pym_os_purge(scratch + from * ARENA_BYTES, (to - from) * ARENA_BYTES);
+    }
+}
+
+static void reset_pools(uint8_t *scratch, const struct pygc_heap *heap, size_t arena)
+{
+    for (size_t i = 0; i < PYM_ARENA_POOLS; i++) {
+        struct pym_pool *pool =
+            pym_region_pool_at((arena * PYM_ARENA_POOLS + i) << PYM_POOL_SHIFT);
+        if (has_pool(heap, pool)) {
+            gc_scratch_reset_pool(scratch, pool);
+        }
+    }
+}
+
+/* Memory can go back where an arena's bytes are whole pages and all its pools are
+ * the heap's. */
+void gc_scratch_reset_heap(uint8_t *scratch, const struct pygc_heap *heap)
+{
+    bool whole_pages = ARENA_BYTES % pym_os_page_size() == 0;
+    size_t end = pym_region_limit() >> PYM_ARENA_SHIFT;
+    size_t from = end; /* of a run of arenas that are all the heap's */
+    for (size_t arena = pym_region.first_arena; arena < end; arena++) {
+        unsigned count = count_pools(heap, arena);
+        if (whole_pages && count == PYM_ARENA_POOLS) {
+            from = from < arena ? from : arena;
+            continue;
+        }
+        reset_arenas(scratch, from, arena);
+        from = end;
+        if (count != 0) {
+            reset_pools(scratch, heap, arena);
+        }
+    }
+    reset_arenas(scratch, from, end);
+}

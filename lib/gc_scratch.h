@@ -1,0 +1,38 @@
+/*
+ * The collector's notes on objects while it runs: a byte for every 16 bytes of the
+ * region, so that a collection reads objects and writes here.  An object's byte is
+ * that of its header.  The table is address space until a collection needs it, and
+ * its memory goes back when a collection of everything is over.
+ *
+ * Between collections all bytes are zero.  Collections of several heaps may run at
+ * once: each writes the bytes of its own pools only.
+ */
+#ifndef PYM_GC_SCRATCH_H
+#define PYM_GC_SCRATCH_H
+
+#include "gc_heap.h"
+
+/* What a byte, or gc_large.scratch, says of an object. */
+enum {
+    GC_NO_CANDIDATE = 0,
+    /* 1 and more: a candidate, with so many references less one that are not known
+     * to come from candidates. */
+    GC_MANY = 254,     /* how many is in a table of their own: see gc_collect.c */
+    GC_REACHABLE = 255 /* a candidate that is known to be alive */
+};
+
+/* The table, usable for all pools that there are now.  NULL with no memory. */
+uint8_t *gc_scratch_prepare(void);
+
+/* Zeroes the bytes of a pool. */
+void gc_scratch_reset_pool(uint8_t *scratch, const struct pym_pool *pool);
+
+/* Zeroes the bytes of all pools of a heap, giving memory back. */
+void gc_scratch_reset_heap(uint8_t *scratch, const struct pygc_heap *heap);
+
+PYM_INLINE uint8_t *gc_scratch_of(uint8_t *scratch, const struct pygc_header *header)
+{
+    return scratch + (pym_region_offset(header) >> PYM_GRAIN_SHIFT);
+}
+
+#endif

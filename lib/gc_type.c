@@ -1,0 +1,147 @@
+#include "gc_type.h"
+
+#include "alloc.h"
+#include "atomic.h"
+
+#include <errno.h>
+#include <string.h>
+
+const struct pygc_type *gc_types[GC_TYPES_MOST];
+
+static _Atomic uint32_t last_index;
+
+static const unsigned all_flags = PYGC_ACYCLIC | PYGC_WEAKREFABLE | PYGC_IMMUTABLE;
+static const unsigned all_kinds = PYGC_WEAK | PYGC_ITEMS;
+
+static bool slot_fits(const struct pygc_slot *slot, const struct pygc_type_spec *spec)
+{
+    bool in_items = (slot->kind & PYGC_ITEMS) != 0;
+    size_t room = in_items ? spec->item_size : spec->size;
+    size_t first = spec->item_size != 0 && !in_items ? sizeof(size_t) : 0;
+    return (slot->kind & ~all_kinds) == 0 && slot->offset % sizeof(void *) == 0 &&
+           slot->offset >= first && slot->offset <= room &&
+           slot->count <= (room - slot->offset) / sizeof(void *);
+}
+
+static bool makes_sense(const struct pygc_type_spec *spec)
+{
+    if (spec->name == NULL || (spec->flags & ~all_flags) != 0 ||
+        (spec->traverse != NULL && spec->slot_count != 0) ||
+        (spec->traverse == NULL && spec->clear != NULL) ||
+        spec->slot_count > UINT16_MAX || spec->size > PTRDIFF_MAX / 2 ||
+        spec->item_size > PTRDIFF_MAX / 2) {
+        return false;
+    }
+    if (spec->item_size != 0 &&
+        (spec->size < sizeof(size_t) || spec->size % sizeof(void *) != 0 ||
+         (spec->slot_count != 0 && spec->item_size % sizeof(void *) != 0))) {
+        return false;
+    }
+    for (size_t i = 0; i < spec->slot_count; i++) {
+        if (!slot_fits(&spec->slots[i], spec)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Copies the slots of one kind to runs; their number. */
+static uint16_t copy_runs(struct gc_run *runs, const struct pygc_type_spec *spec,
+                          unsigned kind)
+{
+    uint16_t count = 0;
+    for (size_t i = 0; i < spec->slot_count; i++) {
+        if (spec->slots[i].kind == kind) {
+            runs[count].offset = spec->slots[i].offset;
+            runs[count].count = spec->slots[i].count;
+            count++;
+        }
+    }
+    return count;
+}
+
+static void set_runs(struct pygc_type *type, struct gc_run *runs,
+                     const struct pygc_type_spec *spec)
+{
+    type->runs = runs;
+    runs += type->strong_runs = copy_runs(runs, spec, PYGC_STRONG);
+    runs += type->strong_item_runs = copy_runs(runs, spec, PYGC_STRONG | PYGC_ITEMS);
+    runs += type->weak_runs = copy_runs(runs, spec, PYGC_WEAK);
+    type->weak_item_runs = copy_runs(runs, spec, PYGC_WEAK | PYGC_ITEMS);
+}
+
+/* A type is in a cycle only if its slots lead back to it.  Types that were there
+ * before lead to it only if they lead to any type at all. */
+static void find_cycles(struct pygc_type *type, const struct pygc_type_spec *spec)
+{
+    bool acyclic = (spec->flags & PYGC_ACYCLIC) != 0;
+    type->reaches_any = spec->traverse != NULL && !acyclic;
+    type->is_cyclic = type->reaches_any;
+    for (size_t i = 0; i < spec->slot_count && !acyclic; i++) {
+        const struct pygc_slot *slot = &spec->slots[i];
+        if ((slot->kind & PYGC_WEAK) != 0) {
+            continue;
+        }
+        if (slot->target == PYGC_SELF) {
+            type->is_cyclic = true;
+        } else if (slot->target == NULL || slot->target->reaches_any) {
+            type->is_cyclic = type->reaches_any = true;
+        }
+    }
+}
+
+static bool add(struct pygc_type *type)
+{
+    uint32_t last = atomic_load_explicit(&last_index, memory_order_relaxed);
+    do {
+        if (last + 1 >= GC_TYPES_MOST) {
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(
+        &last_index, &last, last + 1, memory_order_relaxed, memory_order_relaxed));
+    type->index = last + 1;
+    gc_types[type->index] = type;
+    return true;
+}
+
+PYM_EXPORT pygc_type *pygc_type_new(const struct pygc_type_spec *spec)
+{
+    if (!makes_sense(spec)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    size_t runs = spec->slot_count * sizeof(struct gc_run);
+    size_t name = strlen(spec->name) + 1;
+    struct pygc_type *type = pym_alloc_calloc(1, sizeof(*type) + runs + name);
+    if (type == NULL) {
+        return NULL;
+    }
+    type->size = spec->size;
+    type->item_size = spec->item_size;
+    type->flags = spec->flags;
+    type->traverse = spec->traverse;
+    type->clear = spec->clear;
+    type->finalize = spec->finalize;
+    type->dealloc = spec->dealloc;
+    type->name = memcpy((char *)(type + 1) + runs, spec->name, name);
+    set_runs(type, (struct gc_run *)(type + 1), spec);
+    find_cycles(type, spec);
+    type->is_plain = spec->traverse == NULL && spec->finalize == NULL &&
+                     spec->dealloc == NULL && !gc_has_weak_slots(type);
+    if (!add(type)) {
+        pym_alloc_free(type);
+        errno = ENOMEM;
+        return NULL;
+    }
+    return type;
+}
+
+PYM_EXPORT const char *pygc_type_name(const pygc_type *type)
+{
+    return type->name;
+}
+
+PYM_EXPORT int pygc_type_is_cyclic(const pygc_type *type)
+{
+    return type->is_cyclic;
+}
