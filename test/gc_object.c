@@ -538,6 +538,39 @@ static void immutable_objects_stop_being_tracked(void)
     end();
 }
 
+/* In pools that have long ceased to be allocated from. */
+static void middle_aged_garbage_is_found(void)
+{
+    enum { MANY = 5000 };
+    begin();
+    struct node *first = ring(types.node, MANY);
+    CHECK_EQ(pygc_collect(heap, 0), 0, "alive");
+    pygc_decref(first);
+    CHECK_EQ(pygc_collect(heap, 0), 0, "generation 0");
+    CHECK_EQ(pygc_collect(heap, 1), MANY, "generation 1");
+    end();
+}
+
+/* What garbage refers to may lie where garbage has been. */
+static void a_collection_leaves_no_notes(void)
+{
+    enum { RING = 50 };
+    begin();
+    for (int round = 0; round < 3; round++) {
+        pygc_decref(ring(types.node, RING));
+        CHECK_EQ(pygc_collect(heap, round), RING, "garbage");
+        struct node *first = ring(types.node, RING), *node = first;
+        do {
+            node->other = make(types.visited); /* never tracked */
+            node = node->next;
+        } while (node != first);
+        pygc_decref(first);
+        CHECK_EQ(pygc_collect(heap, round), RING, "garbage");
+        CHECK_EQ(alive(), 0, "objects that only garbage referred to");
+    }
+    end();
+}
+
 /* ---- finalizers ---- */
 
 static struct node *final_ring(int count, long value)
@@ -656,6 +689,34 @@ static void weak_references_to_garbage_are_cleared(void)
             CHECK(pygc_weakref_get(refs[i]) == NULL, "weak reference %d", i);
             pygc_weakref_free(refs[i]);
         }
+        end();
+    }
+}
+
+static void on_death_collect(pygc_weakref *ref, void *arg)
+{
+    (void)ref;
+    (void)arg;
+    seen.called++;
+    CHECK_EQ(pygc_collect(heap, 2), 0, "a collection while an object dies");
+}
+
+static void callbacks_may_collect(void)
+{
+    const pygc_type *kinds[] = {types.node, types.visited, types.big};
+    for (size_t k = 0; k < COUNT_OF(kinds); k++) {
+        begin();
+        struct node *dying = make(kinds[k]), *other = ring(types.node, 2);
+        pygc_store(dying, &dying->next, other);
+        pygc_track(dying);
+        pygc_weakref *ref = pygc_weakref_new(dying, on_death_collect, NULL);
+        pygc_decref(dying);
+        CHECK_EQ(seen.called, 1, "callbacks");
+        CHECK_EQ(seen.deallocated, 1, "deallocated");
+        CHECK_EQ(pygc_verify(heap), 0, "faults");
+        pygc_decref(other);
+        CHECK_EQ(pygc_collect(heap, 2), 2, "what it referred to");
+        pygc_weakref_free(ref);
         end();
     }
 }
@@ -949,6 +1010,8 @@ static const struct tap_case cases[] = {
      late_tracking_is_noticed_by_young_collections},
     {"what clear leaves is counted", what_clear_leaves_is_counted},
     {"immutable objects stop being tracked", immutable_objects_stop_being_tracked},
+    {"middle-aged garbage is found", middle_aged_garbage_is_found},
+    {"a collection leaves no notes", a_collection_leaves_no_notes},
     {"finalizers run once", finalizers_run_once},
     {"resurrection spares what is reached", resurrection_spares_what_is_reached},
     {"finalizers may break cycles and collect",
@@ -956,6 +1019,7 @@ static const struct tap_case cases[] = {
     {"finalizers can be put off", finalizers_can_be_put_off},
     {"weak references are cleared", weak_references_are_cleared},
     {"weak references to garbage are cleared", weak_references_to_garbage_are_cleared},
+    {"callbacks may collect", callbacks_may_collect},
     {"garbage is not told of garbage", garbage_is_not_told_of_garbage},
     {"collections run by themselves", collections_run_by_themselves},
     {"freed objects do not count", freed_objects_do_not_count},
