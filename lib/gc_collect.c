@@ -19,6 +19,7 @@
 #include "print.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -678,9 +679,22 @@ static void save_garbage(struct run *run)
     }
 }
 
+static void shuffle(struct run *run)
+{
+    for (size_t i = run->garbage.count; i > 1; i--) {
+        size_t k = gc_heap_random(run->heap) % i;
+        void *last = run->garbage.at[i - 1];
+        run->garbage.at[i - 1] = run->garbage.at[k];
+        run->garbage.at[k] = last;
+    }
+}
+
 /* How much of it could not be freed. */
 static uint64_t dispose(struct run *run)
 {
+    if ((run->heap->debug & PYGC_DEBUG_TORTURE) != 0) {
+        shuffle(run);
+    }
     clear_weak_references(run);
     if (needs_finalizers(run)) {
         hold(run);
@@ -759,6 +773,8 @@ static void note_stats(struct run *run, size_t found, uint64_t uncollectable,
     stats->failed += run->failed;
     stats->time_ns += time;
     stats->longest_ns = time > stats->longest_ns ? time : stats->longest_ns;
+    unsigned power = time != 0 ? 63 - (unsigned)__builtin_clzll(time) : 0;
+    run->heap->pauses[power < PYGC_PAUSES ? power : PYGC_PAUSES - 1]++;
     if ((run->heap->debug & PYGC_DEBUG_STATS) != 0) {
         pym_print(STDERR_FILENO,
                   "pymalloc: collection of generation %u: %lu objects, %zu garbage, "
@@ -778,6 +794,9 @@ static ptrdiff_t collect(struct pygc_heap *heap, unsigned generation)
     struct run run = {.heap = heap, .generation = generation};
     uint64_t begin = now_ns(), uncollectable = 0;
     size_t found = 0;
+    if ((heap->debug & PYGC_DEBUG_VERIFY) != 0 && pygc_verify(heap) > 0) {
+        abort(); /* it has said why */
+    }
     heap->collecting = true;
     tell(heap, generation, false, 0);
     run.failed = !prepare(&run);
@@ -819,23 +838,35 @@ static bool is_full_worth_while(const struct pygc_heap *heap)
     return heap->since_full >= heap->seen_by_full / 4;
 }
 
-void gc_collect_if_due(struct pygc_heap *heap)
+/* The generation to collect now; -1: none. */
+static int due_generation(struct pygc_heap *heap)
 {
     const unsigned *count = heap->count, *threshold = heap->threshold;
     if (!heap->enabled || heap->collecting || heap->paused != 0 || threshold[0] == 0) {
-        return;
+        return -1;
     }
-    unsigned generation = 0;
+    if ((heap->debug & PYGC_DEBUG_TORTURE) != 0) {
+        return (int)(gc_heap_random(heap) % GC_GENERATIONS);
+    }
+    if (count[0] <= threshold[0]) {
+        return -1;
+    }
     if (count[2] > threshold[2] && is_full_worth_while(heap)) {
-        generation = 2;
-    } else if (count[1] > threshold[1]) {
-        generation = 1;
+        return 2;
     }
-    int saved = errno;
-    if (collect(heap, generation) < 0) {
-        heap->count[0] = 0; /* not again at the next allocation */
+    return count[1] > threshold[1] ? 1 : 0;
+}
+
+void gc_collect_if_due(struct pygc_heap *heap)
+{
+    int generation = due_generation(heap);
+    if (generation >= 0) {
+        int saved = errno;
+        if (collect(heap, (unsigned)generation) < 0) {
+            heap->count[0] = 0; /* not again at the next allocation */
+        }
+        errno = saved;
     }
-    errno = saved;
 }
 
 /* ---- freezing ---- */

@@ -97,6 +97,24 @@ void gc_each_object(struct pygc_heap *heap, gc_header_fn *fn, void *arg)
     }
 }
 
+/* ---- steering from inside ---- */
+
+void gc_heap_set_trigger(struct pygc_heap *heap)
+{
+    bool always = (heap->debug & (PYGC_DEBUG_TORTURE | PYGC_DEBUG_FAIL)) != 0 ||
+                  heap->pending != 0 || heap->pending_large != NULL;
+    unsigned threshold = heap->threshold[0];
+    heap->trigger = always ? 0 : threshold != 0 ? threshold + 1 : UINT32_MAX;
+}
+
+uint64_t gc_heap_random(struct pygc_heap *heap)
+{
+    uint64_t z = heap->torture += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
 /* ---- making ---- */
 
 static void set_up(struct pygc_heap *heap, const struct pygc_options *options)
@@ -115,6 +133,7 @@ static void set_up(struct pygc_heap *heap, const struct pygc_options *options)
         heap->enabled = !options->disabled;
         heap->debug = options->flags;
     }
+    gc_heap_set_trigger(heap);
 }
 
 PYM_EXPORT pygc_heap *pygc_heap_new(const struct pygc_options *options)
@@ -226,11 +245,14 @@ PYM_EXPORT size_t pygc_heap_destroy(pygc_heap *heap, unsigned flags)
 {
     size_t left = 0;
     heap->enabled = false;
+    heap->debug &= PYGC_DEBUG_LEAKS;
+    (void)pygc_release(heap, 0);
     if ((heap->debug & PYGC_DEBUG_LEAKS) != 0) {
         (void)pygc_take_census(heap, report_leak, NULL);
     }
     if ((flags & PYGC_NO_FINALIZERS) == 0) {
         finalize_all(heap);
+        (void)pygc_release(heap, 0);
     }
     heap->releasing = true; /* what a dealloc drops goes with the rest */
     gc_each_object(heap, dealloc_one, &left);
@@ -271,6 +293,7 @@ PYM_EXPORT void pygc_resume(pygc_heap *heap)
 PYM_EXPORT void pygc_set_threshold(pygc_heap *heap, const unsigned threshold[3])
 {
     memcpy(heap->threshold, threshold, sizeof(heap->threshold));
+    gc_heap_set_trigger(heap);
 }
 
 PYM_EXPORT void pygc_get_threshold(const pygc_heap *heap, unsigned threshold[3])
@@ -301,6 +324,7 @@ PYM_EXPORT void pygc_add_external(pygc_heap *heap, ptrdiff_t bytes)
 PYM_EXPORT void pygc_set_debug(pygc_heap *heap, unsigned flags)
 {
     heap->debug = flags;
+    gc_heap_set_trigger(heap);
 }
 
 PYM_EXPORT unsigned pygc_get_debug(const pygc_heap *heap)

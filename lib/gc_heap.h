@@ -115,6 +115,7 @@ struct pygc_heap {
     uint64_t pending; /* the first small object that waits, as in its header */
     struct gc_large *pending_large;
     bool releasing;
+    size_t release_budget; /* objects; 0: no limit */
     bool defers_finalizers;
     struct gc_vector deferred; /* objects, each with a reference */
 
@@ -126,6 +127,8 @@ struct pygc_heap {
 
     /* Collection. */
     unsigned threshold[GC_GENERATIONS];
+    unsigned trigger; /* count[0] from which on an allocation has more to do */
+    uint64_t torture; /* state of random numbers */
     unsigned count[GC_GENERATIONS];
     unsigned paused;
     bool enabled;
@@ -140,6 +143,7 @@ struct pygc_heap {
     struct gc_vector pools[GC_GENERATIONS - 1];
     struct gc_vector garbage; /* objects, each with a reference */
     struct pygc_generation_stats stats[GC_GENERATIONS];
+    uint64_t pauses[PYGC_PAUSES];
     gc_event_fn *event;
     void *event_arg;
 };
@@ -159,8 +163,14 @@ void *gc_heap_block(struct pygc_heap *heap, unsigned cls);
 void gc_heap_list_pool(struct pygc_heap *heap, struct pym_pool *pool,
                        unsigned generation);
 
-/* Whether an automatic collection is due, and runs it. */
+/* Sets trigger by what is to be watched. */
+void gc_heap_set_trigger(struct pygc_heap *heap);
+
+/* Runs an automatic collection if one is due. */
 void gc_collect_if_due(struct pygc_heap *heap);
+
+/* The next of the heap's random numbers, which only torture uses. */
+uint64_t gc_heap_random(struct pygc_heap *heap);
 
 /* ---- walks ---- */
 

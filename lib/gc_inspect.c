@@ -134,6 +134,7 @@ PYM_EXPORT void pygc_get_stats(const pygc_heap *heap, struct pygc_stats *out)
 {
     memset(out, 0, sizeof(*out));
     memcpy(out->generation, heap->stats, sizeof(heap->stats));
+    memcpy(out->pauses, heap->pauses, sizeof(heap->pauses));
     out->external = heap->external;
     gc_each_object(walkable(heap), add_to_stats, out);
 }

@@ -130,11 +130,27 @@ static bool is_born_tracked(const struct pygc_type *type)
     return type->is_cyclic && type->traverse == NULL;
 }
 
+/* What an allocation does besides, now and then.  False if it is to fail. */
+static PYM_COLD bool do_what_is_due(struct pygc_heap *heap)
+{
+    enum { FAILING = 50 };
+    if (!heap->releasing && (heap->pending != 0 || heap->pending_large != NULL)) {
+        (void)pygc_release(heap, heap->release_budget);
+    }
+    gc_collect_if_due(heap);
+    if ((heap->debug & PYGC_DEBUG_FAIL) != 0 && gc_heap_random(heap) % FAILING == 0) {
+        errno = ENOMEM;
+        return false;
+    }
+    return true;
+}
+
 static void *new_object(struct pygc_heap *heap, const struct pygc_type *type,
                         size_t payload)
 {
-    if (type->is_cyclic && ++heap->count[0] > heap->threshold[0]) {
-        gc_collect_if_due(heap);
+    heap->count[0] += type->is_cyclic;
+    if (PYM_UNLIKELY(heap->count[0] >= heap->trigger) && !do_what_is_due(heap)) {
+        return NULL;
     }
     struct pygc_header *header =
         PYM_LIKELY(payload <= PYM_SMALL_MAX - sizeof(struct pygc_header))
@@ -449,20 +465,51 @@ static struct pygc_header *release_one(struct pygc_heap *heap,
     return drops.first;
 }
 
-static void release(struct pygc_heap *heap, struct pygc_header *header)
+/* Releases an object and those that wait, up to a number (0: all of them).  Whether
+ * some are left. */
+static bool release_some(struct pygc_heap *heap, struct pygc_header *header,
+                         size_t most)
 {
-    if (heap->releasing) {
-        push_pending(heap, header);
-        return;
-    }
+    size_t done = 0;
+    bool more = false;
     heap->releasing = true;
-    while (header != NULL) {
+    for (; header != NULL; done++) {
+        if (PYM_UNLIKELY(done == most && most != 0)) {
+            push_pending(heap, header);
+            more = true;
+            break;
+        }
         header = release_one(heap, header);
         if (header == NULL) {
             header = pop_pending(heap);
         }
     }
     heap->releasing = false;
+    return more;
+}
+
+static void release(struct pygc_heap *heap, struct pygc_header *header)
+{
+    if (heap->releasing) {
+        push_pending(heap, header);
+    } else if (PYM_UNLIKELY(release_some(heap, header, heap->release_budget))) {
+        gc_heap_set_trigger(heap);
+    }
+}
+
+PYM_EXPORT void pygc_set_release_budget(pygc_heap *heap, size_t objects)
+{
+    heap->release_budget = objects;
+}
+
+PYM_EXPORT int pygc_release(pygc_heap *heap, size_t objects)
+{
+    if (heap->releasing) {
+        return 0;
+    }
+    bool more = release_some(heap, pop_pending(heap), objects);
+    gc_heap_set_trigger(heap);
+    return more;
 }
 
 PYM_EXPORT void pygc_decref_last(void *object)

@@ -293,7 +293,11 @@ static void compare(int generation)
 static void be_born(int id, struct rng *rng)
 {
     struct person *person = pygc_alloc(heap, kinds[rng_below(rng, COUNT_OF(kinds))]);
-    CHECK(person != NULL, "no memory");
+    if (person == NULL) {
+        CHECK(errno == ENOMEM && (pygc_get_debug(heap) & PYGC_DEBUG_FAIL) != 0,
+              "no memory");
+        return;
+    }
     person->id = id;
     model[id].object = person;
     model[id].held = 1;
@@ -337,16 +341,19 @@ static void step(struct rng *rng)
     }
 }
 
-static void changing_graphs(void)
+static void change_graphs(const struct pygc_options *options, int steps)
 {
-    static const struct pygc_options options = {.disabled = 1};
-    heap = pygc_heap_new(&options);
+    heap = pygc_heap_new(options);
     make_kinds();
     memset(model, 0, sizeof model);
     struct rng rng = {20261122};
-    for (int i = 0; i < STEPS; i++) {
+    for (int i = 0; i < steps; i++) {
         step(&rng);
-        bury_by_counts();
+        if (options->disabled) {
+            bury_by_counts();
+        } else {
+            compare(0);
+        }
         if (rng_below(&rng, 40) == 0) {
             int generation = (int)rng_below(&rng, 3);
             CHECK(pygc_collect(heap, generation) >= 0, "no memory");
@@ -361,16 +368,36 @@ static void changing_graphs(void)
             pygc_decref(model[i].object);
         }
     }
-    bury_by_counts();
     (void)pygc_collect(heap, 2);
     compare(2);
     CHECK_EQ(pygc_heap_destroy(heap, 0), 0, "left");
+}
+
+static void changing_graphs(void)
+{
+    static const struct pygc_options options = {.disabled = 1};
+    change_graphs(&options, STEPS);
+}
+
+static void changing_graphs_and_automatic_collections(void)
+{
+    static const struct pygc_options options = {.threshold = {20, 3, 3}};
+    change_graphs(&options, STEPS);
+}
+
+static void changing_graphs_under_torture(void)
+{
+    static const struct pygc_options options = {
+        .flags = PYGC_DEBUG_TORTURE | PYGC_DEBUG_VERIFY | PYGC_DEBUG_FAIL};
+    change_graphs(&options, STEPS / 4);
 }
 
 static const struct tap_case cases[] = {
     {"all small graphs, told by slots", small_graphs_of_slots},
     {"all small graphs, told by traverse", small_graphs_of_traversed_nodes},
     {"random graphs that change", changing_graphs},
+    {"the same, with automatic collections", changing_graphs_and_automatic_collections},
+    {"the same, under torture", changing_graphs_under_torture},
 };
 
 int main(int argc, char **argv)

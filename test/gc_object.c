@@ -305,6 +305,37 @@ static void long_chains_need_no_stack(void)
     }
 }
 
+static void releasing_can_be_cut_into_slices(void)
+{
+    enum { LENGTH = 1000, BUDGET = 7 };
+    begin();
+    for (int round = 0; round < 2; round++) {
+        struct node *head = NULL;
+        for (int i = 0; i < LENGTH; i++) {
+            struct node *node = make(i % 5 == 0 ? types.big : types.node);
+            node->next = head;
+            head = node;
+        }
+        seen.deallocated = 0;
+        pygc_set_release_budget(heap, BUDGET);
+        pygc_decref(head);
+        CHECK_EQ(seen.deallocated, BUDGET, "by the drop itself");
+        void *leaf = pygc_alloc(heap, types.leaf);
+        CHECK_EQ(seen.deallocated, 2 * BUDGET, "by an allocation");
+        CHECK_EQ(pygc_collect(heap, 2), 0, "what waits is no garbage");
+        CHECK_EQ(pygc_release(heap, 100), 1, "more is left");
+        CHECK_EQ(seen.deallocated, 2 * BUDGET + 100, "when told");
+        pygc_set_release_budget(heap, 0);
+        if (round == 0) {
+            pygc_decref(leaf);
+            CHECK_EQ(seen.deallocated, LENGTH + 1, "by a drop without a budget");
+        } else {
+            CHECK_EQ(pygc_heap_destroy(heap, 0), 1, "the leaf was left");
+            CHECK_EQ(seen.deallocated, LENGTH + 1, "with the heap");
+        }
+    }
+}
+
 static void items_are_counted_and_moved(void)
 {
     begin();
@@ -946,6 +977,45 @@ static int note_path(void *object, size_t unaccounted, void *arg)
     return 0;
 }
 
+static void collections_can_be_made_to_verify(void)
+{
+    begin();
+    struct node *a = make(types.node), *b = make(types.node);
+    a->next = b;
+    pygc_set_debug(heap, PYGC_DEBUG_VERIFY);
+    CHECK_EQ(pygc_collect(heap, 2), 0, "a sound heap");
+    a->other = b; /* without a reference */
+    pid_t child = fork();
+    if (child == 0) {
+        close(STDERR_FILENO);
+        (void)pygc_collect(heap, 0);
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %x", status);
+    a->other = NULL;
+    pygc_decref(a);
+    end();
+}
+
+static void pauses_are_counted(void)
+{
+    struct pygc_stats stats;
+    uint64_t pauses = 0;
+    begin();
+    for (int i = 0; i < 30; i++) {
+        (void)pygc_collect(heap, i % 3);
+    }
+    pygc_get_stats(heap, &stats);
+    for (int i = 0; i < PYGC_PAUSES; i++) {
+        pauses += stats.pauses[i];
+    }
+    CHECK_EQ(pauses, 30, "pauses");
+    CHECK_EQ(stats.pauses[0], 0, "of a nanosecond");
+    end();
+}
+
 static void a_living_object_has_a_reason(void)
 {
     struct path path = {.length = 0};
@@ -998,6 +1068,7 @@ static const struct tap_case cases[] = {
     {"counts stick", counts_stick},
     {"slots own what is in them", slots_own_what_is_in_them},
     {"long chains need no stack", long_chains_need_no_stack},
+    {"releasing can be cut into slices", releasing_can_be_cut_into_slices},
     {"items are counted and moved", items_are_counted_and_moved},
     {"bad types are refused", bad_types_are_refused},
     {"types tell what can be in a cycle", types_tell_what_can_be_in_a_cycle},
@@ -1029,6 +1100,8 @@ static const struct tap_case cases[] = {
     {"garbage can be saved", garbage_can_be_saved},
     {"collections are told of", collections_are_told_of},
     {"verify finds faults", verify_finds_faults},
+    {"collections can be made to verify", collections_can_be_made_to_verify},
+    {"pauses are counted", pauses_are_counted},
     {"a living object has a reason", a_living_object_has_a_reason},
     {"a heap takes everything along", a_heap_takes_everything_along},
 };

@@ -146,7 +146,14 @@ struct pygc_options {
 enum {
     PYGC_DEBUG_SAVE = 1,  /* keep garbage, for pygc_garbage, instead of freeing it */
     PYGC_DEBUG_LEAKS = 2, /* pygc_heap_destroy reports what is left, by type */
-    PYGC_DEBUG_STATS = 4  /* a line on standard error for each collection */
+    PYGC_DEBUG_STATS = 4, /* a line on standard error for each collection */
+    /* pygc_verify before each collection, and abort() if it finds anything. */
+    PYGC_DEBUG_VERIFY = 8,
+    /* An automatic collection at every allocation, of generations in turn, and
+     * garbage disposed of in random order. */
+    PYGC_DEBUG_TORTURE = 16,
+    /* One in fifty allocations fails with ENOMEM. */
+    PYGC_DEBUG_FAIL = 32
 };
 
 /* A new, empty heap; options may be NULL.  NULL with ENOMEM. */
@@ -229,6 +236,13 @@ static inline void pygc_decref(void *object)
         pygc_decref_last(object);
     }
 }
+
+/* How many objects the drop of one reference may release; 0, as at first: all that die
+ * by it.  With a budget, the others wait and are released by later drops and
+ * allocations, as many each time, or by pygc_release, which returns whether there are
+ * more: so that dropping a large structure is not one long pause. */
+void pygc_set_release_budget(pygc_heap *heap, size_t objects);
+int pygc_release(pygc_heap *heap, size_t objects);
 
 /* The same, doing nothing with NULL. */
 static inline void pygc_xincref(void *object)
@@ -349,6 +363,8 @@ size_t pygc_freeze_count(const pygc_heap *heap);
 
 /* ---- seeing ---- */
 
+enum { PYGC_PAUSES = 40 };
+
 struct pygc_generation_stats {
     uint64_t collections;   /* that began with this generation */
     uint64_t candidates;    /* objects looked at */
@@ -361,9 +377,10 @@ struct pygc_generation_stats {
 
 struct pygc_stats {
     struct pygc_generation_stats generation[3];
-    uint64_t objects;  /* alive */
-    uint64_t bytes;    /* of them, in whole blocks */
-    uint64_t external; /* as pygc_add_external told */
+    uint64_t pauses[PYGC_PAUSES]; /* collections that took 2^i to 2^(i+1) - 1 ns */
+    uint64_t objects;             /* alive */
+    uint64_t bytes;               /* of them, in whole blocks */
+    uint64_t external;            /* as pygc_add_external told */
 };
 
 void pygc_get_stats(const pygc_heap *heap, struct pygc_stats *out);
