@@ -22,7 +22,23 @@ readme_example() {
         "$scratch/readme"
 }
 
-plan 7
+# Every function that is declared is on the page.
+man_page_is_whole() {
+    grep -o 'pygc_[a-z_]*(' "$top_srcdir/include/pymalloc/gc.h" | sort -u | tr -d '(' |
+        grep -v '_fn$\|^pygc_decref_last$\|^pygc_header_of$' >"$scratch/declared"
+    while read -r name; do
+        grep -q "$name" "$top_srcdir/doc/pygc.3" || echo "$name is not on the page"
+    done <"$scratch/declared" | note_all
+}
+
+note_all() {
+    cat >"$scratch/missing"
+    note <"$scratch/missing"
+    ! [ -s "$scratch/missing" ]
+}
+
+plan 8
+check "the man page names every function" man_page_is_whole
 check "the README's example compiles as printed" readme_example
 check "arithmetic" run 144 "((lambda (n) (* n n)) 12)"
 check "lists" run "(1 (a b) 3)" "(cons 1 (cons (quote (a b)) (quote (3))))"
