@@ -28,18 +28,23 @@
 #define LARGE_REACHABLE SIZE_MAX
 /* Objects that are being fetched while others are visited. */
 enum { AHEAD = 8 };
+/* Memory for so many entries stays with the heap from one collection to the next. */
+enum { ENTRIES_KEPT = 4096 };
 
-/* References to objects with too many of them for a byte: open addressing. */
+/* References to an object with too many of them for a byte: open addressing. */
 struct many {
     struct pygc_header *header;
-    uint32_t left;
+    size_t note; /* as the byte would say it */
 };
 
 struct run {
     struct pygc_heap *heap;
     uint8_t *scratch;
     unsigned generation;
-    bool failed; /* no memory */
+    bool is_full;    /* everything tracked is a candidate: no need to note which */
+    bool failed;     /* no memory */
+    uint32_t held;   /* references to each candidate that are the collector's */
+    uintptr_t swept; /* candidates up to here have been looked at in turn */
     uint64_t candidates;
     uint64_t survivors;
     struct gc_vector pools;   /* to walk, but for generation 2 */
@@ -81,7 +86,7 @@ static bool many_grow(struct run *run)
     return true;
 }
 
-static void many_add(struct run *run, struct pygc_header *header, uint32_t refs)
+static void many_add(struct run *run, struct pygc_header *header, size_t note)
 {
     if (2 * run->many_count >= run->many_size && !many_grow(run)) {
         run->failed = true;
@@ -89,12 +94,12 @@ static void many_add(struct run *run, struct pygc_header *header, uint32_t refs)
     }
     struct many *entry = many_find(run->many, run->many_size, header);
     run->many_count += entry->header == NULL;
-    *entry = (struct many){header, refs};
+    *entry = (struct many){header, note};
 }
 
-static uint32_t *many_left(struct run *run, const struct pygc_header *header)
+static size_t *many_note(struct run *run, const struct pygc_header *header)
 {
-    return &many_find(run->many, run->many_size, header)->left;
+    return &many_find(run->many, run->many_size, header)->note;
 }
 
 /* ---- notes on objects ---- */
@@ -110,6 +115,13 @@ PYM_INLINE bool has_byte(const struct pygc_header *header)
     return PYM_LIKELY(pym_region_owns(header));
 }
 
+PYM_INLINE bool is_candidate(const struct run *run, const struct pygc_header *header)
+{
+    enum { WANTED = GC_LIVE | GC_TRACKED, MASK = WANTED | GC_PENDING };
+    return (header->bits & MASK) == WANTED &&
+           gc_generation_of(header) <= run->generation;
+}
+
 static void push(struct run *run, struct pygc_header *header)
 {
     if (!gc_vector_push(&run->stack, header)) {
@@ -117,67 +129,68 @@ static void push(struct run *run, struct pygc_header *header)
     }
 }
 
-static void set_reachable(struct run *run, struct pygc_header *header)
-{
-    if (is_large(header)) {
-        gc_large_of(header)->scratch = LARGE_REACHABLE;
-    } else {
-        *gc_scratch_of(run->scratch, header) = GC_REACHABLE;
-    }
-    push(run, header);
-}
-
-/* Makes an object a candidate with so many references. */
-PYM_INLINE void note_references(struct run *run, struct pygc_header *header,
-                                uint32_t refs)
-{
-    if (PYM_UNLIKELY((header->bits & GC_LARGE) != 0)) {
-        gc_large_of(header)->scratch = (size_t)refs + 1;
-        return;
-    }
-    uint8_t *byte = gc_scratch_of(run->scratch, header);
-    if (PYM_LIKELY(refs < GC_MANY - 1)) {
-        *byte = (uint8_t)(refs + 1);
-        return;
-    }
-    *byte = GC_MANY;
-    many_add(run, header, refs);
-}
-
-PYM_INLINE void subtract_reference(void **slot, void *arg)
+PYM_INLINE void count_reference(void **slot, void *arg)
 {
     struct run *run = arg;
     if (*slot == NULL) {
         return;
     }
     struct pygc_header *header = pygc_header_of(*slot);
-    if (has_byte(header)) {
-        uint8_t *byte = gc_scratch_of(run->scratch, header);
-        uint8_t value = *byte;
-        if (PYM_LIKELY((uint8_t)(value - 2) < GC_MANY - 2)) {
-            *byte = (uint8_t)(value - 1);
-        } else if (value == GC_MANY) {
-            uint32_t *left = many_left(run, header);
-            *left -= *left != 0;
-        }
-    } else {
+    if (!has_byte(header)) {
         struct gc_large *large = gc_large_of(header);
-        large->scratch -= large->scratch > 1 && large->scratch != LARGE_REACHABLE;
+        large->scratch += large->scratch != GC_NO_CANDIDATE || run->is_full;
+        return;
+    }
+    uint8_t *byte = gc_scratch_of(run->scratch, header);
+    uint8_t note = *byte;
+    if (note == GC_NO_CANDIDATE && !run->is_full) {
+        return;
+    }
+    if (PYM_LIKELY(note < GC_MANY - 1)) {
+        *byte = (uint8_t)(note + 1);
+    } else if (note == GC_MANY) {
+        ++*many_note(run, header);
+    } else {
+        *byte = GC_MANY;
+        many_add(run, header, GC_MANY);
     }
 }
 
-/* Whether references are left that no candidate accounts for. */
-static bool is_root(struct run *run, struct pygc_header *header)
+/* The references that were counted, and one for being a candidate if that is noted. */
+PYM_INLINE size_t note_on(struct run *run, const struct pygc_header *header)
 {
-    if (is_large(header)) {
-        size_t value = gc_large_of(header)->scratch;
-        return value > 1 && value != LARGE_REACHABLE;
+    if (PYM_UNLIKELY(is_large(header))) {
+        return gc_large_of(header)->scratch;
     }
-    uint8_t value = *gc_scratch_of(run->scratch, header);
-    return value == GC_MANY ? *many_left(run, header) != 0
-                            : value > 1 && value != GC_REACHABLE;
+    uint8_t note = *gc_scratch_of(run->scratch, header);
+    return PYM_LIKELY(note != GC_MANY) ? note : *many_note(run, header);
 }
 
+/* Whether there are more references than were counted.  Immortal objects have. */
+PYM_INLINE bool is_root(struct run *run, const struct pygc_header *header)
+{
+    size_t counted = note_on(run, header) - !run->is_full;
+    return header->refs - run->held > counted;
+}
+
+PYM_INLINE bool is_reachable(struct run *run, const struct pygc_header *header)
+{
+    return PYM_UNLIKELY(is_large(header))
+               ? gc_large_of(header)->scratch == LARGE_REACHABLE
+               : *gc_scratch_of(run->scratch, header) == GC_REACHABLE;
+}
+
+PYM_INLINE void set_reachable(struct run *run, struct pygc_header *header)
+{
+    if (PYM_UNLIKELY(is_large(header))) {
+        gc_large_of(header)->scratch = LARGE_REACHABLE;
+    } else {
+        *gc_scratch_of(run->scratch, header) = GC_REACHABLE;
+    }
+}
+
+/* Of an object that a reachable one refers to.  If the sweep will come by it, no more
+ * is to be done now. */
 PYM_INLINE void mark_reference(void **slot, void *arg)
 {
     struct run *run = arg;
@@ -189,7 +202,9 @@ PYM_INLINE void mark_reference(void **slot, void *arg)
         uint8_t *byte = gc_scratch_of(run->scratch, header);
         if (*byte != GC_NO_CANDIDATE && *byte != GC_REACHABLE) {
             *byte = GC_REACHABLE;
-            push(run, header);
+            if ((uintptr_t)header <= run->swept) {
+                push(run, header);
+            }
         }
     } else {
         struct gc_large *large = gc_large_of(header);
@@ -200,26 +215,18 @@ PYM_INLINE void mark_reference(void **slot, void *arg)
     }
 }
 
-static bool is_reachable(struct run *run, const struct pygc_header *header)
-{
-    return is_large(header) ? gc_large_of(header)->scratch == LARGE_REACHABLE
-                            : *gc_scratch_of(run->scratch, header) == GC_REACHABLE;
-}
-
-/* Of an object that garbage refers to: whether it is garbage as well. */
+/* Of an object that garbage refers to: whether it is garbage as well.  A full
+ * collection notes references to what is no candidate, too. */
 static bool is_garbage(struct run *run, const struct pygc_header *header)
 {
-    if (has_byte(header)) {
-        uint8_t value = *gc_scratch_of(run->scratch, header);
-        return value != GC_NO_CANDIDATE && value != GC_REACHABLE;
-    }
-    size_t value = gc_large_of(header)->scratch;
-    return value != GC_NO_CANDIDATE && value != LARGE_REACHABLE;
+    return (header->bits & GC_TRACKED) != 0 &&
+           gc_generation_of(header) <= run->generation &&
+           note_on(run, header) != GC_NO_CANDIDATE && !is_reachable(run, header);
 }
 
-static int subtract_visited(void *object, void *arg)
+static int count_visited(void *object, void *arg)
 {
-    subtract_reference(&object, arg);
+    count_reference(&object, arg);
     return 0;
 }
 
@@ -229,31 +236,66 @@ static int mark_visited(void *object, void *arg)
     return 0;
 }
 
-static void subtract_from(struct pygc_header *header, struct run *run)
+PYM_INLINE void count_from(struct pygc_header *header, struct run *run)
 {
     const struct pygc_type *type = gc_type_of(header);
     void *object = gc_object_of(header);
+    run->candidates += run->is_full;
     if (PYM_UNLIKELY(type->traverse != NULL)) {
-        (void)type->traverse(object, subtract_visited, run);
+        (void)type->traverse(object, count_visited, run);
     } else {
-        gc_each_strong_slot(type, object, subtract_reference, run);
+        gc_each_strong_slot(type, object, count_reference, run);
     }
 }
 
-static void mark_from(struct pygc_header *header, struct run *run)
+static int is_tracked_visitor(void *object, void *arg)
 {
+    bool *found = arg;
+    *found |= pygc_is_tracked(object) != 0;
+    return 0;
+}
+
+static bool refers_to_tracked(struct pygc_header *header)
+{
+    bool found = false;
+    (void)pygc_referents(gc_object_of(header), is_tracked_visitor, &found);
+    return found;
+}
+
+/* Objects of the oldest generation are not written to. */
+PYM_INLINE void promote(const struct run *run, struct pygc_header *header,
+                        const struct pygc_type *type)
+{
+    if (gc_generation_of(header) < GC_GENERATIONS - 1) {
+        unsigned next = run->generation + 1;
+        gc_set_generation(header, next < GC_GENERATIONS ? next : GC_GENERATIONS - 1);
+        if (PYM_UNLIKELY((type->flags & PYGC_IMMUTABLE) != 0) &&
+            !refers_to_tracked(header)) {
+            header->bits &= ~(uint32_t)GC_TRACKED;
+        }
+    }
+}
+
+/* Sees the references of a reachable object. */
+PYM_INLINE void visit(struct pygc_header *header, struct run *run)
+{
+    if (!is_candidate(run, header)) {
+        return; /* of a full collection, where that is not noted */
+    }
     const struct pygc_type *type = gc_type_of(header);
     void *object = gc_object_of(header);
+    run->survivors++;
     if (PYM_UNLIKELY(type->traverse != NULL)) {
         (void)type->traverse(object, mark_visited, run);
     } else {
         gc_each_strong_slot(type, object, mark_reference, run);
     }
+    promote(run, header, type);
 }
 
 /* Follows everything on the stack.  An object comes off it some time before it is
  * visited, so that it is in the cache by then. */
-static void follow(struct run *run)
+static PYM_NOINLINE void follow(struct run *run)
 {
     struct pygc_header *ahead[AHEAD];
     unsigned first = 0, count = 0;
@@ -266,7 +308,7 @@ static void follow(struct run *run)
         if (count == 0) {
             return;
         }
-        mark_from(ahead[first], run);
+        visit(ahead[first], run);
         first = (first + 1) % AHEAD;
         count--;
     }
@@ -275,12 +317,6 @@ static void follow(struct run *run)
 /* ---- candidates ---- */
 
 typedef void candidate_fn(struct pygc_header *header, struct run *run);
-
-PYM_INLINE bool is_candidate(const struct run *run, const struct pygc_header *header)
-{
-    return (header->bits & GC_TRACKED) != 0 &&
-           gc_generation_of(header) <= run->generation;
-}
 
 PYM_INLINE void each_in_pool(struct run *run, const struct pym_pool *pool,
                              candidate_fn *fn)
@@ -297,7 +333,7 @@ PYM_INLINE void each_in_pool(struct run *run, const struct pym_pool *pool,
 }
 
 /* The list of large objects begins with the youngest. */
-PYM_INLINE void each_large(struct run *run, candidate_fn *fn)
+static PYM_NOINLINE void each_large(struct run *run, candidate_fn *fn)
 {
     for (struct gc_large *large = run->heap->large; large != NULL;
          large = large->next) {
@@ -319,7 +355,7 @@ static PYM_RACY bool is_own_pool(const struct pygc_heap *heap,
     return pool->owner == &heap->base && pool->state != PYM_POOL_SPARE;
 }
 
-PYM_INLINE void each_candidate(struct run *run, candidate_fn *fn)
+PYM_INLINE void each_small(struct run *run, candidate_fn *fn)
 {
     if (run->generation < GC_GENERATIONS - 1) {
         for (size_t i = 0; i < run->pools.count; i++) {
@@ -334,11 +370,16 @@ PYM_INLINE void each_candidate(struct run *run, candidate_fn *fn)
             }
         }
     }
-    each_large(run, fn);
 }
 
-/* Puts the pools of the lists into one without the ones that were given back since
- * they were listed; these may be there again. */
+static int by_address(const void *a, const void *b)
+{
+    uintptr_t left = *(const uintptr_t *)a, right = *(const uintptr_t *)b;
+    return (left > right) - (left < right);
+}
+
+/* Puts the pools of the lists into one, in order, without the ones that were given
+ * back since they were listed; these may be there again. */
 static bool choose_pools(struct run *run)
 {
     enum { SEEN = 1 << 7 };
@@ -356,6 +397,9 @@ static bool choose_pools(struct run *run)
     for (size_t i = 0; i < run->pools.count; i++) {
         struct pym_pool *pool = run->pools.at[i];
         pool->listed &= (uint8_t)~SEEN;
+    }
+    if (run->pools.count > 1) {
+        qsort(run->pools.at, run->pools.count, sizeof(void *), by_address);
     }
     return enough;
 }
@@ -379,51 +423,44 @@ static void reset_scratch(struct run *run)
 static void note_candidate(struct pygc_header *header, struct run *run)
 {
     run->candidates++;
-    if (PYM_UNLIKELY((header->refs & GC_IMMORTAL) != 0)) {
-        set_reachable(run, header);
+    if (PYM_UNLIKELY(is_large(header))) {
+        gc_large_of(header)->scratch = 1;
     } else {
-        note_references(run, header, header->refs);
+        *gc_scratch_of(run->scratch, header) = 1;
     }
 }
 
-static void follow_root(struct pygc_header *header, struct run *run)
+/* In the order of addresses, so that what the others refer to further on need not be
+ * remembered. */
+PYM_INLINE void sweep(struct pygc_header *header, struct run *run)
 {
-    if (is_root(run, header)) {
+    run->swept = (uintptr_t)header;
+    if (!is_reachable(run, header)) {
+        if (!is_root(run, header)) {
+            return;
+        }
         set_reachable(run, header);
+    }
+    visit(header, run);
+    if (run->stack.count != 0) {
         follow(run);
     }
 }
 
-static int is_tracked_visitor(void *object, void *arg)
+/* Large ones that are marked have been on the stack. */
+static void sweep_large(struct pygc_header *header, struct run *run)
 {
-    bool *found = arg;
-    *found |= pygc_is_tracked(object) != 0;
-    return 0;
-}
-
-static bool refers_to_tracked(struct pygc_header *header)
-{
-    bool found = false;
-    (void)pygc_referents(gc_object_of(header), is_tracked_visitor, &found);
-    return found;
-}
-
-static void sort_out(struct pygc_header *header, struct run *run)
-{
-    if (!is_reachable(run, header)) {
-        if (!gc_vector_push(&run->garbage, header)) {
-            run->failed = true;
-        }
-        return;
+    if (!is_reachable(run, header) && is_root(run, header)) {
+        set_reachable(run, header);
+        visit(header, run);
+        follow(run);
     }
-    run->survivors++;
-    if (gc_generation_of(header) < GC_GENERATIONS - 1) {
-        unsigned next = run->generation + 1;
-        gc_set_generation(header, next < GC_GENERATIONS ? next : GC_GENERATIONS - 1);
-        if ((gc_type_of(header)->flags & PYGC_IMMUTABLE) != 0 &&
-            !refers_to_tracked(header)) {
-            header->bits &= ~(uint32_t)GC_TRACKED;
-        }
+}
+
+static void gather(struct pygc_header *header, struct run *run)
+{
+    if (!is_reachable(run, header) && !gc_vector_push(&run->garbage, header)) {
+        run->failed = true;
     }
 }
 
@@ -467,15 +504,22 @@ static void renew_lists(struct run *run)
 
 static void find_garbage(struct run *run)
 {
-    each_candidate(run, note_candidate);
-    if (!run->failed) {
-        each_candidate(run, subtract_from);
-        follow(run);
-        each_candidate(run, follow_root);
+    if (!run->is_full) {
+        each_small(run, note_candidate);
+        each_large(run, note_candidate);
     }
-    if (!run->failed) {
-        list_survivors(run);
-        each_candidate(run, sort_out);
+    each_small(run, count_from);
+    each_large(run, count_from);
+    if (run->failed) {
+        return;
+    }
+    list_survivors(run);
+    each_small(run, sweep);
+    run->swept = UINTPTR_MAX;
+    each_large(run, sweep_large);
+    if (!run->failed && run->survivors != run->candidates) {
+        each_small(run, gather);
+        each_large(run, gather);
     }
     if (!run->failed) {
         renew_lists(run);
@@ -548,29 +592,31 @@ static void finalize_garbage(struct run *run)
     }
 }
 
+static void forget_many(struct run *run)
+{
+    pym_alloc_free(run->many);
+    run->many = NULL;
+    run->many_count = run->many_size = 0;
+}
+
 /* Finalizers may have stored references to garbage anywhere: looks for what they
  * have brought back to life, among the garbage alone, each with one reference held,
  * and drops that from the list. */
 static void spare_resurrected(struct run *run)
 {
     struct gc_vector *garbage = &run->garbage;
-    pym_alloc_free(run->many);
-    run->many = NULL;
-    run->many_count = run->many_size = 0;
+    forget_many(run);
+    reset_scratch(run);
+    run->is_full = false;
+    run->held = 1;
     for (size_t i = 0; i < garbage->count; i++) {
-        struct pygc_header *header = garbage_at(run, i);
-        if ((header->refs & GC_IMMORTAL) != 0) {
-            set_reachable(run, header);
-        } else {
-            note_references(run, header, header->refs - 1);
-        }
+        note_candidate(garbage_at(run, i), run);
     }
     for (size_t i = 0; i < garbage->count; i++) {
-        subtract_from(garbage_at(run, i), run);
+        count_from(garbage_at(run, i), run);
     }
-    follow(run);
     for (size_t i = 0; i < garbage->count; i++) {
-        follow_root(garbage_at(run, i), run);
+        sweep_large(garbage_at(run, i), run);
     }
     size_t kept = 0;
     for (size_t i = 0; i < garbage->count; i++) {
@@ -725,8 +771,7 @@ static uint64_t now_ns(void)
 static bool prepare(struct run *run)
 {
     run->scratch = gc_scratch_prepare();
-    return run->scratch != NULL &&
-           (run->generation == GC_GENERATIONS - 1 || choose_pools(run));
+    return run->scratch != NULL && (run->is_full || choose_pools(run));
 }
 
 static void count_collection(struct run *run)
@@ -746,12 +791,32 @@ static void count_collection(struct run *run)
     }
 }
 
+/* The vectors are the heap's: small ones stay there for the next time. */
+static void lend_vectors(struct run *run)
+{
+    struct gc_vector *lent = run->heap->lent;
+    run->pools = lent[0];
+    run->stack = lent[1];
+    run->garbage = lent[2];
+    memset(lent, 0, sizeof(run->heap->lent));
+}
+
+static void return_vector(struct gc_vector *home, struct gc_vector *vector)
+{
+    vector->count = 0;
+    if (vector->capacity > ENTRIES_KEPT) {
+        gc_vector_free(vector);
+    }
+    *home = *vector;
+}
+
 static void free_run(struct run *run)
 {
-    gc_vector_free(&run->pools);
-    gc_vector_free(&run->stack);
-    gc_vector_free(&run->garbage);
-    pym_alloc_free(run->many);
+    struct gc_vector *lent = run->heap->lent;
+    return_vector(&lent[0], &run->pools);
+    return_vector(&lent[1], &run->stack);
+    return_vector(&lent[2], &run->garbage);
+    forget_many(run);
 }
 
 static void tell(struct pygc_heap *heap, unsigned generation, bool is_end, size_t found)
@@ -791,7 +856,9 @@ static ptrdiff_t collect(struct pygc_heap *heap, unsigned generation)
     if (heap->lost_pools) {
         generation = GC_GENERATIONS - 1;
     }
-    struct run run = {.heap = heap, .generation = generation};
+    struct run run = {.heap = heap,
+                      .generation = generation,
+                      .is_full = generation == GC_GENERATIONS - 1};
     uint64_t begin = now_ns(), uncollectable = 0;
     size_t found = 0;
     if ((heap->debug & PYGC_DEBUG_VERIFY) != 0 && pygc_verify(heap) > 0) {
@@ -799,6 +866,7 @@ static ptrdiff_t collect(struct pygc_heap *heap, unsigned generation)
     }
     heap->collecting = true;
     tell(heap, generation, false, 0);
+    lend_vectors(&run);
     run.failed = !prepare(&run);
     if (!run.failed) {
         find_garbage(&run);
@@ -812,9 +880,9 @@ static ptrdiff_t collect(struct pygc_heap *heap, unsigned generation)
         reset_scratch(&run);
     }
     note_stats(&run, found, uncollectable, begin);
+    free_run(&run);
     heap->collecting = false;
     tell(heap, generation, true, found);
-    free_run(&run);
     return run.failed ? -1 : (ptrdiff_t)found;
 }
 

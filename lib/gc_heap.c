@@ -239,6 +239,9 @@ static void free_memory(struct pygc_heap *heap)
     gc_vector_free(&heap->pools[1]);
     gc_vector_free(&heap->garbage);
     gc_vector_free(&heap->deferred);
+    for (size_t i = 0; i < sizeof(heap->lent) / sizeof(heap->lent[0]); i++) {
+        gc_vector_free(&heap->lent[i]);
+    }
 }
 
 PYM_EXPORT size_t pygc_heap_destroy(pygc_heap *heap, unsigned flags)

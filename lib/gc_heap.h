@@ -142,6 +142,7 @@ struct pygc_heap {
     /* Pools with objects of generation 0, and with ones of 1. */
     struct gc_vector pools[GC_GENERATIONS - 1];
     struct gc_vector garbage; /* objects, each with a reference */
+    struct gc_vector lent[3]; /* memory for the next collection */
     struct pygc_generation_stats stats[GC_GENERATIONS];
     uint64_t pauses[PYGC_PAUSES];
     gc_event_fn *event;

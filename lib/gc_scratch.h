@@ -12,13 +12,12 @@
 
 #include "gc_heap.h"
 
-/* What a byte, or gc_large.scratch, says of an object. */
+/* What a byte, or gc_large.scratch, says of an object, beside how often candidates
+ * refer to it. */
 enum {
     GC_NO_CANDIDATE = 0,
-    /* 1 and more: a candidate, with so many references less one that are not known
-     * to come from candidates. */
-    GC_MANY = 254,     /* how many is in a table of their own: see gc_collect.c */
-    GC_REACHABLE = 255 /* a candidate that is known to be alive */
+    GC_MANY = 254,     /* how often is in a table of its own: see gc_collect.c */
+    GC_REACHABLE = 255 /* it is known to be alive */
 };
 
 /* The table, usable for all pools that there are now.  NULL with no memory. */
