@@ -136,7 +136,7 @@ struct pygc_heap {
     bool lost_pools; /* a pool could not be listed: the next collection is a full one */
     unsigned debug;
     uint64_t seen_by_full; /* objects that the last full collection left */
-    uint64_t since_full;   /* objects that have entered the oldest generation since */
+    uint64_t since_full;   /* more that have entered the oldest generation than died */
     uint64_t external;
     uint64_t external_unit; /* of it, not yet counted as objects */
     /* Pools with objects of generation 0, and with ones of 1. */

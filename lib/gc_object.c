@@ -78,9 +78,11 @@ size_t gc_block_bytes(const struct pygc_header *header)
 
 void gc_free_object(struct pygc_heap *heap, struct pygc_header *header)
 {
-    if (heap->count[0] > 0 && gc_generation_of(header) == 0 &&
-        gc_type_of(header)->is_cyclic) {
-        heap->count[0]--;
+    unsigned generation = gc_generation_of(header);
+    if (generation == 0) {
+        heap->count[0] -= heap->count[0] > 0 && gc_type_of(header)->is_cyclic;
+    } else if (generation == GC_GENERATIONS - 1) {
+        heap->since_full -= heap->since_full > 0;
     }
     if (PYM_LIKELY((header->bits & GC_LARGE) == 0)) {
         free_block(header);

@@ -344,8 +344,9 @@ void pygc_resume(pygc_heap *heap);
 
 /* Generation 0 is collected when threshold[0] more objects that can be in cycles
  * have been allocated than freed; generation 1 when 0 has been collected
- * threshold[1] times, 2 when 1 has been collected threshold[2] times and objects that
- * no full collection has seen make a quarter of those that one has.
+ * threshold[1] times, 2 when 1 has been collected threshold[2] times and the objects
+ * that have grown as old since the last full collection, less those that died, make a
+ * quarter of those that it left.
  * threshold[0] == 0: never. */
 void pygc_set_threshold(pygc_heap *heap, const unsigned threshold[3]);
 void pygc_get_threshold(const pygc_heap *heap, unsigned threshold[3]);
