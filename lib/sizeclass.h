@@ -45,12 +45,12 @@ PYM_INLINE unsigned pym_class_coarser(unsigned cls)
     return ones | ones >> 4;
 }
 
-/* The free blocks at which a full pool is used again: an eighth, but so many that
+/* The free blocks at which a full pool is used again: a sixteenth, but so many that
  * it is worth while. */
 PYM_INLINE unsigned pym_class_wake(unsigned cls)
 {
-    unsigned eighth = pym_class_capacity(cls) / 8;
-    return eighth > 8 ? eighth : 8;
+    unsigned sixteenth = pym_class_capacity(cls) / 16;
+    return sixteenth > 4 ? sixteenth : 4;
 }
 
 #define PYM_CACHED_STEP_SHIFT 6
