@@ -192,29 +192,25 @@ static size_t live(void)
     for (double s = scale; s < 0.75 && depth > 6; s *= 2) {
         depth--;
     }
-    node *tree = make_tree(depth);
+    node *volatile tree = make_tree(depth);
     backend_collect();
     begin = now();
     for (int i = 0; i < FULL; i++) {
         backend_collect();
     }
-    size_t nodes = ((size_t)2 << depth) * FULL;
-    begin -= 0 * tree->value;
-    return nodes;
+    return tree->value == depth ? ((size_t)2 << depth) * FULL : 0;
 }
 
 static size_t live_web(void)
 {
     size_t count = scaled(2000000);
     node **nodes = make_nodes(count, 0);
-    node *volatile keep = nodes[0];
     backend_collect();
     begin = now();
     for (int i = 0; i < FULL; i++) {
         backend_collect();
     }
-    (void)keep;
-    return count * FULL;
+    return nodes[0] != NULL ? count * FULL : 0;
 }
 
 static const struct {

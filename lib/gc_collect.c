@@ -45,6 +45,7 @@ struct run {
     bool failed;     /* no memory */
     uint32_t held;   /* references to each candidate that are the collector's */
     uintptr_t swept; /* candidates up to here have been looked at in turn */
+    unsigned kinds;  /* of garbage: see below */
     uint64_t candidates;
     uint64_t survivors;
     struct gc_vector pools;   /* to walk, but for generation 2 */
@@ -53,6 +54,14 @@ struct run {
     struct many *many;
     size_t many_count;
     size_t many_size; /* a power of two, or 0 */
+};
+
+/* What is to be done for some of the garbage. */
+enum {
+    HAS_WEAK = 1,       /* there are weak references to it */
+    HAS_WEAK_SLOTS = 2, /* there are some in it */
+    HAS_FINALIZER = 4,  /* that has not been called */
+    HAS_TRAVERSE = 8,   /* its references are not told by slots */
 };
 
 /* ---- objects with many references ---- */
@@ -457,11 +466,27 @@ static void sweep_large(struct pygc_header *header, struct run *run)
     }
 }
 
+static unsigned kinds_of(const struct pygc_header *header)
+{
+    const struct pygc_type *type = gc_type_of(header);
+    unsigned kinds = (header->bits & GC_WEAK) != 0 ? HAS_WEAK : 0;
+    if (PYM_LIKELY(type->is_plain)) {
+        return kinds;
+    }
+    bool is_due = type->finalize != NULL && (header->bits & GC_FINALIZED) == 0;
+    return kinds | (gc_has_weak_slots(type) ? HAS_WEAK_SLOTS : 0) |
+           (is_due ? HAS_FINALIZER : 0) | (type->traverse != NULL ? HAS_TRAVERSE : 0);
+}
+
 static void gather(struct pygc_header *header, struct run *run)
 {
-    if (!is_reachable(run, header) && !gc_vector_push(&run->garbage, header)) {
+    if (is_reachable(run, header)) {
+        return;
+    }
+    if (!gc_vector_push(&run->garbage, header)) {
         run->failed = true;
     }
+    run->kinds |= kinds_of(header);
 }
 
 /* Survivors of generation 0 are in generation 1. */
@@ -539,15 +564,19 @@ static void silence_slot(void **slot, void *arg)
     gc_weak_silence(*slot);
 }
 
+static void silence_weak_slots(struct run *run)
+{
+    for (size_t i = 0; i < run->garbage.count; i++) {
+        struct pygc_header *header = garbage_at(run, i);
+        gc_each_weak_slot(gc_type_of(header), gc_object_of(header), silence_slot, NULL);
+    }
+}
+
 static void clear_weak_references(struct run *run)
 {
     pygc_weakref *due = NULL;
-    for (size_t i = 0; i < run->garbage.count; i++) {
-        const struct pygc_type *type = gc_type_of(garbage_at(run, i));
-        if (gc_has_weak_slots(type)) {
-            gc_each_weak_slot(type, gc_object_of(garbage_at(run, i)), silence_slot,
-                              NULL);
-        }
+    if ((run->kinds & HAS_WEAK_SLOTS) != 0) {
+        silence_weak_slots(run);
     }
     for (size_t i = 0; i < run->garbage.count; i++) {
         if ((garbage_at(run, i)->bits & GC_WEAK) != 0) {
@@ -555,18 +584,6 @@ static void clear_weak_references(struct run *run)
         }
     }
     gc_weak_call(&due);
-}
-
-static bool needs_finalizers(const struct run *run)
-{
-    for (size_t i = 0; i < run->garbage.count; i++) {
-        const struct pygc_header *header = garbage_at(run, i);
-        if (gc_type_of(header)->finalize != NULL &&
-            (header->bits & GC_FINALIZED) == 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static void hold(struct run *run)
@@ -629,16 +646,6 @@ static void spare_resurrected(struct run *run)
         }
     }
     garbage->count = kept;
-}
-
-static bool is_told_by_slots(const struct run *run)
-{
-    for (size_t i = 0; i < run->garbage.count; i++) {
-        if (gc_type_of(garbage_at(run, i))->traverse != NULL) {
-            return false;
-        }
-    }
-    return true;
 }
 
 static void drop_outside(void **slot, void *arg)
@@ -741,8 +748,10 @@ static uint64_t dispose(struct run *run)
     if ((run->heap->debug & PYGC_DEBUG_TORTURE) != 0) {
         shuffle(run);
     }
-    clear_weak_references(run);
-    if (needs_finalizers(run)) {
+    if ((run->kinds & (HAS_WEAK | HAS_WEAK_SLOTS)) != 0) {
+        clear_weak_references(run);
+    }
+    if ((run->kinds & HAS_FINALIZER) != 0) {
         hold(run);
         finalize_garbage(run);
         spare_resurrected(run);
@@ -752,7 +761,7 @@ static uint64_t dispose(struct run *run)
         save_garbage(run);
         return 0;
     }
-    if (is_told_by_slots(run)) {
+    if ((run->kinds & HAS_TRAVERSE) == 0) {
         free_at_once(run);
         return 0;
     }
