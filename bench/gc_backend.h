@@ -271,15 +271,17 @@ static inline node *node_new(void)
     return GC_MALLOC(sizeof(node));
 }
 
+/* Without the barriers the compiler drops stores, and so references, that it sees
+ * nobody read. */
 static inline void node_store(node *owner, node **slot, node *value)
 {
-    (void)owner;
     *slot = value;
+    __asm__ volatile("" : : "r"(owner), "r"(slot) : "memory");
 }
 
 static inline void node_drop(node *object)
 {
-    (void)object;
+    __asm__ volatile("" : : "r"(object) : "memory");
 }
 
 static inline void node_keep(node *object)
