@@ -416,10 +416,10 @@ static bool choose_pools(struct run *run)
 static void reset_scratch(struct run *run)
 {
     if (run->generation == GC_GENERATIONS - 1) {
-        gc_scratch_reset_heap(run->scratch, run->heap);
+        gc_scratch_reset_heap(run->heap);
     }
     for (size_t i = 0; i < run->pools.count; i++) {
-        gc_scratch_reset_pool(run->scratch, run->pools.at[i]);
+        gc_scratch_reset_pool(run->heap, run->pools.at[i]);
     }
     for (struct gc_large *large = run->heap->large; large != NULL;
          large = large->next) {
@@ -624,15 +624,17 @@ static void spare_resurrected(struct run *run)
     struct gc_vector *garbage = &run->garbage;
     forget_many(run);
     reset_scratch(run);
+    run->failed |= !gc_scratch_prepare(run->heap); /* for what finalizers allocated */
+    run->scratch = run->heap->scratch;
     run->is_full = false;
     run->held = 1;
     for (size_t i = 0; i < garbage->count; i++) {
         note_candidate(garbage_at(run, i), run);
     }
-    for (size_t i = 0; i < garbage->count; i++) {
+    for (size_t i = 0; i < garbage->count && !run->failed; i++) {
         count_from(garbage_at(run, i), run);
     }
-    for (size_t i = 0; i < garbage->count; i++) {
+    for (size_t i = 0; i < garbage->count && !run->failed; i++) {
         sweep_large(garbage_at(run, i), run);
     }
     size_t kept = 0;
@@ -779,8 +781,9 @@ static uint64_t now_ns(void)
 
 static bool prepare(struct run *run)
 {
-    run->scratch = gc_scratch_prepare();
-    return run->scratch != NULL && (run->is_full || choose_pools(run));
+    bool has_table = gc_scratch_prepare(run->heap);
+    run->scratch = run->heap->scratch;
+    return has_table && (run->is_full || choose_pools(run));
 }
 
 static void count_collection(struct run *run)
@@ -885,9 +888,8 @@ static ptrdiff_t collect(struct pygc_heap *heap, unsigned generation)
         uncollectable = dispose(&run);
         found = run.garbage.count;
     }
-    if (run.scratch != NULL) {
-        reset_scratch(&run);
-    }
+    reset_scratch(&run);
+    gc_scratch_finish(heap);
     note_stats(&run, found, uncollectable, begin);
     free_run(&run);
     heap->collecting = false;

@@ -143,6 +143,10 @@ struct pygc_heap {
     struct gc_vector pools[GC_GENERATIONS - 1];
     struct gc_vector garbage; /* objects, each with a reference */
     struct gc_vector lent[3]; /* memory for the next collection */
+    /* While a collection runs, the table of gc_scratch.h, and how far it may be used.
+     */
+    uint8_t *scratch;
+    size_t scratch_end; /* bytes; 0: no collection is running */
     struct pygc_generation_stats stats[GC_GENERATIONS];
     uint64_t pauses[PYGC_PAUSES];
     gc_event_fn *event;

@@ -13,7 +13,7 @@
  */
 #include "alloc.h"
 #include "check.h"
-#include "gc_heap.h"
+#include "gc_scratch.h"
 
 #include <errno.h>
 #include <string.h>
@@ -85,6 +85,7 @@ void gc_free_object(struct pygc_heap *heap, struct pygc_header *header)
         heap->since_full -= heap->since_full > 0;
     }
     if (PYM_LIKELY((header->bits & GC_LARGE) == 0)) {
+        gc_scratch_forget(heap, header);
         free_block(header);
         return;
     }

@@ -31,39 +31,49 @@ static uint8_t *find_table(void)
     return fresh;
 }
 
-uint8_t *gc_scratch_prepare(void)
+bool gc_scratch_prepare(struct pygc_heap *heap)
 {
-    static uint8_t nothing;
-    if (pym_region_limit() == 0) {
-        return &nothing; /* there are no pools */
+    size_t end = pym_region_limit() >> PYM_GRAIN_SHIFT;
+    if (end == 0) {
+        return true; /* there are no pools */
     }
-    size_t wanted = pym_round_up(pym_region_limit() >> PYM_GRAIN_SHIFT, PYM_ARENA_SIZE);
+    size_t wanted = pym_round_up(end, PYM_ARENA_SIZE);
     size_t most = pym_region.reserved >> PYM_GRAIN_SHIFT;
     wanted = wanted < most ? wanted : most;
     uint8_t *start = find_table();
     if (start == NULL) {
-        return NULL;
+        return false;
     }
     size_t usable = atomic_load_explicit(&committed, memory_order_acquire);
     if (usable < wanted && pym_os_commit(start + usable, wanted - usable) != 0) {
-        return NULL;
+        return false;
     }
     while (usable < wanted && !atomic_compare_exchange_weak_explicit(
                                   &committed, &usable, wanted, memory_order_release,
                                   memory_order_acquire)) {
     }
-    return start;
+    heap->scratch = start;
+    heap->scratch_end = end;
+    return true;
 }
 
-void gc_scratch_reset_pool(uint8_t *scratch, const struct pym_pool *pool)
+void gc_scratch_finish(struct pygc_heap *heap)
 {
-    memset(scratch + pym_region_pool_index(pool) * POOL_BYTES, 0, POOL_BYTES);
+    heap->scratch = NULL;
+    heap->scratch_end = 0;
 }
 
 /* A pool that another heap has may change hands meanwhile, but not to this one. */
 static PYM_RACY bool has_pool(const struct pygc_heap *heap, const struct pym_pool *pool)
 {
     return pool->owner == &heap->base;
+}
+
+void gc_scratch_reset_pool(struct pygc_heap *heap, const struct pym_pool *pool)
+{
+    if (has_pool(heap, pool)) {
+        memset(heap->scratch + pym_region_pool_index(pool) * POOL_BYTES, 0, POOL_BYTES);
+    }
 }
 
 static unsigned count_pools(const struct pygc_heap *heap, size_t arena)
@@ -83,23 +93,21 @@ static void reset_arenas(uint8_t *scratch, size_t from, size_t to)
     }
 }
 
-static void reset_pools(uint8_t *scratch, const struct pygc_heap *heap, size_t arena)
+static void reset_pools(struct pygc_heap *heap, size_t arena)
 {
     for (size_t i = 0; i < PYM_ARENA_POOLS; i++) {
-        struct pym_pool *pool =
-            pym_region_pool_at((arena * PYM_ARENA_POOLS + i) << PYM_POOL_SHIFT);
-        if (has_pool(heap, pool)) {
-            gc_scratch_reset_pool(scratch, pool);
-        }
+        size_t pool = arena * PYM_ARENA_POOLS + i;
+        gc_scratch_reset_pool(heap, pym_region_pool_at(pool << PYM_POOL_SHIFT));
     }
 }
 
 /* Memory can go back where an arena's bytes are whole pages and all its pools are
  * the heap's. */
-void gc_scratch_reset_heap(uint8_t *scratch, const struct pygc_heap *heap)
+void gc_scratch_reset_heap(struct pygc_heap *heap)
 {
     bool whole_pages = ARENA_BYTES % pym_os_page_size() == 0;
-    size_t end = pym_region_limit() >> PYM_ARENA_SHIFT;
+    uint8_t *scratch = heap->scratch;
+    size_t end = heap->scratch_end / ARENA_BYTES; /* what is newer has no notes */
     size_t from = end; /* of a run of arenas that are all the heap's */
     for (size_t arena = pym_region.first_arena; arena < end; arena++) {
         unsigned count = count_pools(heap, arena);
@@ -110,7 +118,7 @@ void gc_scratch_reset_heap(uint8_t *scratch, const struct pygc_heap *heap)
         reset_arenas(scratch, from, arena);
         from = end;
         if (count != 0) {
-            reset_pools(scratch, heap, arena);
+            reset_pools(heap, arena);
         }
     }
     reset_arenas(scratch, from, end);

@@ -20,14 +20,29 @@ enum {
     GC_REACHABLE = 255 /* it is known to be alive */
 };
 
-/* The table, usable for all pools that there are now.  NULL with no memory. */
-uint8_t *gc_scratch_prepare(void);
+/* Gives the heap the table, usable for all pools that there are now.  False with no
+ * memory. */
+bool gc_scratch_prepare(struct pygc_heap *heap);
 
-/* Zeroes the bytes of a pool. */
-void gc_scratch_reset_pool(uint8_t *scratch, const struct pym_pool *pool);
+/* Zeroes the bytes of a pool, if it is the heap's still. */
+void gc_scratch_reset_pool(struct pygc_heap *heap, const struct pym_pool *pool);
 
 /* Zeroes the bytes of all pools of a heap, giving memory back. */
-void gc_scratch_reset_heap(uint8_t *scratch, const struct pygc_heap *heap);
+void gc_scratch_reset_heap(struct pygc_heap *heap);
+
+/* Takes the table away from the heap. */
+void gc_scratch_finish(struct pygc_heap *heap);
+
+/* Zeroes the byte of an object that is freed: its pool may change hands, or the block
+ * be another object's, before the collection is over. */
+PYM_INLINE void gc_scratch_forget(struct pygc_heap *heap,
+                                  const struct pygc_header *header)
+{
+    size_t at = pym_region_offset(header) >> PYM_GRAIN_SHIFT;
+    if (PYM_UNLIKELY(at < heap->scratch_end)) {
+        heap->scratch[at] = GC_NO_CANDIDATE;
+    }
+}
 
 PYM_INLINE uint8_t *gc_scratch_of(uint8_t *scratch, const struct pygc_header *header)
 {

@@ -37,6 +37,18 @@ static struct {
     void *last;
 } seen;
 
+enum { MANY_MORE = 400000 };
+
+/* More than there is in the heap, all of it kept by the dying object. */
+static void allocate_much(struct node *node)
+{
+    for (int i = 0; i < MANY_MORE; i++) {
+        struct node *more = pygc_alloc(heap, types.node);
+        more->next = node->other;
+        node->other = more;
+    }
+}
+
 static void on_finalize(void *object)
 {
     seen.finalized++;
@@ -49,6 +61,8 @@ static void on_finalize(void *object)
         pygc_clear(&node->next);
     } else if (node->value == 3) { /* collect from here */
         CHECK_EQ(pygc_collect(heap, 2), 0, "a collection in a collection");
+    } else if (node->value == 4) {
+        allocate_much(node);
     }
 }
 
@@ -658,6 +672,19 @@ static void finalizers_may_break_cycles_and_collect(void)
     }
 }
 
+/* In arenas that were not there when the collection began. */
+static void finalizers_may_allocate_much(void)
+{
+    for (int generation = 0; generation < 3; generation++) {
+        begin();
+        pygc_decref(final_ring(3, 4));
+        CHECK_EQ(pygc_collect(heap, generation), 3, "generation %d", generation);
+        CHECK_EQ(seen.deallocated, MANY_MORE + 3, "with what the finalizer made");
+        end();
+        (void)pymalloc_purge();
+    }
+}
+
 static void finalizers_can_be_put_off(void)
 {
     begin();
@@ -1087,6 +1114,7 @@ static const struct tap_case cases[] = {
     {"resurrection spares what is reached", resurrection_spares_what_is_reached},
     {"finalizers may break cycles and collect",
      finalizers_may_break_cycles_and_collect},
+    {"finalizers may allocate much", finalizers_may_allocate_much},
     {"finalizers can be put off", finalizers_can_be_put_off},
     {"weak references are cleared", weak_references_are_cleared},
     {"weak references to garbage are cleared", weak_references_to_garbage_are_cleared},
