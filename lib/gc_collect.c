@@ -69,8 +69,7 @@ enum {
 static struct many *many_find(struct many *table, size_t size,
                               const struct pygc_header *header)
 {
-    uint64_t hash = ((uintptr_t)header >> 3) * UINT64_C(0x9e3779b97f4a7c15);
-    size_t i = hash >> 32 & (size - 1);
+    size_t i = gc_hash(header) & (size - 1);
     while (table[i].header != NULL && table[i].header != header) {
         i = (i + 1) & (size - 1);
     }
@@ -112,11 +111,6 @@ static size_t *many_note(struct run *run, const struct pygc_header *header)
 }
 
 /* ---- notes on objects ---- */
-
-static bool is_large(const struct pygc_header *header)
-{
-    return (header->bits & GC_LARGE) != 0;
-}
 
 /* By address: asking the header would be a cache miss. */
 PYM_INLINE bool has_byte(const struct pygc_header *header)
@@ -168,7 +162,7 @@ PYM_INLINE void count_reference(void **slot, void *arg)
 /* The references that were counted, and one for being a candidate if that is noted. */
 PYM_INLINE size_t note_on(struct run *run, const struct pygc_header *header)
 {
-    if (PYM_UNLIKELY(is_large(header))) {
+    if (PYM_UNLIKELY(gc_is_large(header))) {
         return gc_large_of(header)->scratch;
     }
     uint8_t note = *gc_scratch_of(run->scratch, header);
@@ -184,14 +178,14 @@ PYM_INLINE bool is_root(struct run *run, const struct pygc_header *header)
 
 PYM_INLINE bool is_reachable(struct run *run, const struct pygc_header *header)
 {
-    return PYM_UNLIKELY(is_large(header))
+    return PYM_UNLIKELY(gc_is_large(header))
                ? gc_large_of(header)->scratch == LARGE_REACHABLE
                : *gc_scratch_of(run->scratch, header) == GC_REACHABLE;
 }
 
 PYM_INLINE void set_reachable(struct run *run, struct pygc_header *header)
 {
-    if (PYM_UNLIKELY(is_large(header))) {
+    if (PYM_UNLIKELY(gc_is_large(header))) {
         gc_large_of(header)->scratch = LARGE_REACHABLE;
     } else {
         *gc_scratch_of(run->scratch, header) = GC_REACHABLE;
@@ -358,12 +352,6 @@ static PYM_NOINLINE void each_large(struct run *run, candidate_fn *fn)
     }
 }
 
-static PYM_RACY bool is_own_pool(const struct pygc_heap *heap,
-                                 const struct pym_pool *pool)
-{
-    return pool->owner == &heap->base && pool->state != PYM_POOL_SPARE;
-}
-
 PYM_INLINE void each_small(struct run *run, candidate_fn *fn)
 {
     if (run->generation < GC_GENERATIONS - 1) {
@@ -374,7 +362,7 @@ PYM_INLINE void each_small(struct run *run, candidate_fn *fn)
         size_t end = pym_region_limit() >> PYM_POOL_SHIFT;
         for (size_t i = pym_region.first_arena * PYM_ARENA_POOLS; i < end; i++) {
             struct pym_pool *pool = pym_region_pool_at(i << PYM_POOL_SHIFT);
-            if (is_own_pool(run->heap, pool)) {
+            if (gc_heap_has_pool(run->heap, pool)) {
                 each_in_pool(run, pool, fn);
             }
         }
@@ -397,7 +385,7 @@ static bool choose_pools(struct run *run)
         struct gc_vector *list = &run->heap->pools[g];
         for (size_t i = 0; i < list->count && enough; i++) {
             struct pym_pool *pool = list->at[i];
-            if (is_own_pool(run->heap, pool) && (pool->listed & SEEN) == 0) {
+            if (gc_heap_has_pool(run->heap, pool) && (pool->listed & SEEN) == 0) {
                 enough = gc_vector_push(&run->pools, pool);
                 pool->listed |= enough ? SEEN : 0;
             }
@@ -432,7 +420,7 @@ static void reset_scratch(struct run *run)
 static void note_candidate(struct pygc_header *header, struct run *run)
 {
     run->candidates++;
-    if (PYM_UNLIKELY(is_large(header))) {
+    if (PYM_UNLIKELY(gc_is_large(header))) {
         gc_large_of(header)->scratch = 1;
     } else {
         *gc_scratch_of(run->scratch, header) = 1;
@@ -473,9 +461,9 @@ static unsigned kinds_of(const struct pygc_header *header)
     if (PYM_LIKELY(type->is_plain)) {
         return kinds;
     }
-    bool is_due = type->finalize != NULL && (header->bits & GC_FINALIZED) == 0;
     return kinds | (gc_has_weak_slots(type) ? HAS_WEAK_SLOTS : 0) |
-           (is_due ? HAS_FINALIZER : 0) | (type->traverse != NULL ? HAS_TRAVERSE : 0);
+           (gc_awaits_finalizer(header) ? HAS_FINALIZER : 0) |
+           (type->traverse != NULL ? HAS_TRAVERSE : 0);
 }
 
 static void gather(struct pygc_header *header, struct run *run)
@@ -502,7 +490,7 @@ static void empty_list(struct pygc_heap *heap, unsigned generation)
     struct gc_vector *list = &heap->pools[generation];
     for (size_t i = 0; i < list->count; i++) {
         struct pym_pool *pool = list->at[i];
-        if (is_own_pool(heap, pool)) {
+        if (gc_heap_has_pool(heap, pool)) {
             pool->listed &= (uint8_t) ~(1u << generation);
         }
     }
@@ -598,9 +586,7 @@ static void finalize_garbage(struct run *run)
     struct pygc_heap *heap = run->heap;
     for (size_t i = 0; i < run->garbage.count; i++) {
         struct pygc_header *header = garbage_at(run, i);
-        bool is_due =
-            gc_type_of(header)->finalize != NULL && (header->bits & GC_FINALIZED) == 0;
-        if (is_due && heap->defers_finalizers &&
+        if (gc_awaits_finalizer(header) && heap->defers_finalizers &&
             gc_vector_push(&heap->deferred, gc_object_of(header))) {
             pygc_incref(gc_object_of(header));
         } else {
@@ -659,13 +645,6 @@ static void drop_outside(void **slot, void *arg)
     }
 }
 
-static void free_weak_slot(void **slot, void *arg)
-{
-    (void)arg;
-    pygc_weakref_free(*slot);
-    *slot = NULL;
-}
-
 /* References between garbage need not be dropped one by one: all of it goes. */
 static void free_at_once(struct run *run)
 {
@@ -682,7 +661,7 @@ static void free_at_once(struct run *run)
         struct pygc_header *header = garbage_at(run, i);
         const struct pygc_type *type = gc_type_of(header);
         if (gc_has_weak_slots(type)) {
-            gc_each_weak_slot(type, gc_object_of(header), free_weak_slot, NULL);
+            gc_each_weak_slot(type, gc_object_of(header), gc_weak_free_slot, NULL);
         }
         if (type->dealloc != NULL) {
             type->dealloc(gc_object_of(header));

@@ -2,7 +2,6 @@
 
 #include "alloc.h"
 #include "arena.h"
-#include "gc_scratch.h"
 #include "os.h"
 #include "print.h"
 
@@ -56,9 +55,10 @@ void gc_heap_list_pool(struct pygc_heap *heap, struct pym_pool *pool,
 
 /* ---- walks ---- */
 
-static PYM_RACY bool has_pool(const struct pygc_heap *heap, const struct pym_pool *pool)
+PYM_RACY bool gc_heap_has_pool(const struct pygc_heap *heap,
+                               const struct pym_pool *pool)
 {
-    return pool->owner == &heap->base;
+    return pool->owner == &heap->base && pool->state != PYM_POOL_SPARE;
 }
 
 void gc_each_pool(struct pygc_heap *heap, void (*fn)(struct pym_pool *pool, void *arg),
@@ -67,7 +67,7 @@ void gc_each_pool(struct pygc_heap *heap, void (*fn)(struct pym_pool *pool, void
     size_t end = pym_region_limit() >> PYM_POOL_SHIFT;
     for (size_t i = pym_region.first_arena * PYM_ARENA_POOLS; i < end; i++) {
         struct pym_pool *pool = pym_region_pool_at(i << PYM_POOL_SHIFT);
-        if (has_pool(heap, pool) && pool->state != PYM_POOL_SPARE) {
+        if (gc_heap_has_pool(heap, pool)) {
             fn(pool, arg);
         }
     }
@@ -169,8 +169,7 @@ PYM_EXPORT pygc_heap *pygc_heap_default(void)
 static void push_if_final(struct pygc_header *header, void *arg)
 {
     struct gc_vector *due = arg;
-    if (gc_type_of(header)->finalize != NULL && (header->bits & GC_FINALIZED) == 0 &&
-        gc_vector_push(due, gc_object_of(header))) {
+    if (gc_awaits_finalizer(header) && gc_vector_push(due, gc_object_of(header))) {
         pygc_incref(gc_object_of(header));
     }
 }

@@ -56,6 +56,22 @@ PYM_INLINE const struct pygc_type *gc_type_of(const struct pygc_header *header)
     return gc_types[header->bits >> GC_TYPE_SHIFT];
 }
 
+PYM_INLINE bool gc_is_large(const struct pygc_header *header)
+{
+    return (header->bits & GC_LARGE) != 0;
+}
+
+PYM_INLINE bool gc_awaits_finalizer(const struct pygc_header *header)
+{
+    return gc_type_of(header)->finalize != NULL && (header->bits & GC_FINALIZED) == 0;
+}
+
+/* For tables by address. */
+PYM_INLINE size_t gc_hash(const void *address)
+{
+    return ((uintptr_t)address >> 3) * UINT64_C(0x9e3779b97f4a7c15) >> 24;
+}
+
 PYM_INLINE void *gc_object_of(struct pygc_header *header)
 {
     return header + 1;
@@ -155,14 +171,11 @@ struct pygc_heap {
 
 PYM_INLINE struct pygc_heap *gc_heap_of(const struct pygc_header *header)
 {
-    if (PYM_UNLIKELY((header->bits & GC_LARGE) != 0)) {
+    if (PYM_UNLIKELY(gc_is_large(header))) {
         return gc_large_of(header)->heap;
     }
     return (struct pygc_heap *)(void *)pym_region_pool_of(header)->owner;
 }
-
-/* A block for an object, header included; its first word is undefined. */
-void *gc_heap_block(struct pygc_heap *heap, unsigned cls);
 
 /* Notes that a pool may have objects of a generation younger than the oldest. */
 void gc_heap_list_pool(struct pygc_heap *heap, struct pym_pool *pool,
@@ -186,6 +199,10 @@ PYM_INLINE struct pygc_header *gc_live_header(void *block)
     uintptr_t first = (uintptr_t)pym_link_get(block);
     return (first & MASK) == WANTED ? block : NULL;
 }
+
+/* Whether objects of the heap may lie in a pool.  A pool of another heap may change
+ * hands meanwhile, but not to this one. */
+bool gc_heap_has_pool(const struct pygc_heap *heap, const struct pym_pool *pool);
 
 typedef void gc_header_fn(struct pygc_header *header, void *arg);
 
@@ -226,8 +243,11 @@ void gc_weak_clear(struct pygc_heap *heap, struct pygc_header *header,
                    pygc_weakref **due);
 void gc_weak_call(pygc_weakref **due);
 
-/* Takes a weak reference out, callback or not, and forgets its callback. */
+/* Forgets the callback of a weak reference, which may be NULL. */
 void gc_weak_silence(pygc_weakref *ref);
+
+/* Frees the weak reference in a slot; for gc_each_weak_slot. */
+void gc_weak_free_slot(void **slot, void *arg);
 
 /* Frees the table and all weak references in it. */
 void gc_weak_free_all(struct pygc_heap *heap);

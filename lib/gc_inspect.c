@@ -208,8 +208,7 @@ static void count_one(struct pygc_header *header, void *arg)
 
 static struct found *find(const struct map *map, const struct pygc_header *header)
 {
-    uint64_t hash = ((uintptr_t)header >> 3) * UINT64_C(0x9e3779b97f4a7c15);
-    size_t i = hash >> 24 & (map->size - 1);
+    size_t i = gc_hash(header) & (map->size - 1);
     while (map->table[i].header != NULL && map->table[i].header != header) {
         i = (i + 1) & (map->size - 1);
     }

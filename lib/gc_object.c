@@ -20,7 +20,8 @@
 
 /* ---- blocks ---- */
 
-void *gc_heap_block(struct pygc_heap *heap, unsigned cls)
+/* A block for an object, header included; its first word is undefined. */
+static void *take_block(struct pygc_heap *heap, unsigned cls)
 {
     void **bin = &heap->base.bins[cls];
     void *block = *bin;
@@ -71,9 +72,8 @@ static void unlink_large(struct pygc_heap *heap, struct gc_large *large)
 
 size_t gc_block_bytes(const struct pygc_header *header)
 {
-    return (header->bits & GC_LARGE) != 0
-               ? gc_large_of(header)->size
-               : pym_class_size(pym_region_pool_of(header)->cls);
+    return gc_is_large(header) ? gc_large_of(header)->size
+                               : pym_class_size(pym_region_pool_of(header)->cls);
 }
 
 void gc_free_object(struct pygc_heap *heap, struct pygc_header *header)
@@ -84,7 +84,7 @@ void gc_free_object(struct pygc_heap *heap, struct pygc_header *header)
     } else if (generation == GC_GENERATIONS - 1) {
         heap->since_full -= heap->since_full > 0;
     }
-    if (PYM_LIKELY((header->bits & GC_LARGE) == 0)) {
+    if (PYM_LIKELY(!gc_is_large(header))) {
         gc_scratch_forget(heap, header);
         free_block(header);
         return;
@@ -135,7 +135,7 @@ static struct pygc_header *new_small(struct pygc_heap *heap, size_t payload)
 {
     size_t size = sizeof(struct pygc_header) + payload;
     unsigned cls = pym_class_of(size);
-    struct pygc_header *header = gc_heap_block(heap, cls);
+    struct pygc_header *header = take_block(heap, cls);
     if (header == NULL) {
         errno = ENOMEM;
         return NULL;
@@ -295,7 +295,7 @@ PYM_EXPORT void pygc_track(void *object)
     header->bits |= GC_TRACKED;
     gc_set_generation(header, 0);
     struct pygc_heap *heap = gc_heap_of(header);
-    if ((header->bits & GC_LARGE) == 0) {
+    if (!gc_is_large(header)) {
         gc_heap_list_pool(heap, pym_region_pool_of(header), 0);
     } else {
         unlink_large(heap, gc_large_of(header));
@@ -325,7 +325,7 @@ _Static_assert(GC_PENDING < 1 << 8, "the flags of one that waits fit into a byte
 
 static void push_pending(struct pygc_heap *heap, struct pygc_header *header)
 {
-    if (PYM_UNLIKELY((header->bits & GC_LARGE) != 0)) {
+    if (PYM_UNLIKELY(gc_is_large(header))) {
         struct gc_large *large = gc_large_of(header);
         header->bits |= GC_PENDING;
         large->next_pending = heap->pending_large;
@@ -407,19 +407,11 @@ static void drop_slot(void **slot, void *arg)
     }
 }
 
-static void free_weak_slot(void **slot, void *arg)
-{
-    (void)arg;
-    pygc_weakref_free(*slot);
-    *slot = NULL;
-}
-
 void gc_finalize(struct pygc_header *header)
 {
-    const struct pygc_type *type = gc_type_of(header);
-    if (type->finalize != NULL && (header->bits & GC_FINALIZED) == 0) {
+    if (gc_awaits_finalizer(header)) {
         header->bits |= GC_FINALIZED;
-        type->finalize(gc_object_of(header));
+        gc_type_of(header)->finalize(gc_object_of(header));
     }
 }
 
@@ -427,7 +419,7 @@ void gc_finalize(struct pygc_header *header)
  * put off. */
 static bool is_saved_by_finalizer(struct pygc_heap *heap, struct pygc_header *header)
 {
-    if (gc_type_of(header)->finalize == NULL || (header->bits & GC_FINALIZED) != 0) {
+    if (!gc_awaits_finalizer(header)) {
         return false;
     }
     header->refs = 1;
@@ -462,7 +454,7 @@ static bool release_with_ceremony(struct pygc_heap *heap, struct pygc_header *he
         header->refs = 0;
     }
     if (gc_has_weak_slots(type)) {
-        gc_each_weak_slot(type, object, free_weak_slot, NULL);
+        gc_each_weak_slot(type, object, gc_weak_free_slot, NULL);
     }
     return true;
 }

@@ -63,15 +63,9 @@ void gc_scratch_finish(struct pygc_heap *heap)
     heap->scratch_end = 0;
 }
 
-/* A pool that another heap has may change hands meanwhile, but not to this one. */
-static PYM_RACY bool has_pool(const struct pygc_heap *heap, const struct pym_pool *pool)
-{
-    return pool->owner == &heap->base;
-}
-
 void gc_scratch_reset_pool(struct pygc_heap *heap, const struct pym_pool *pool)
 {
-    if (has_pool(heap, pool)) {
+    if (gc_heap_has_pool(heap, pool)) {
         memset(heap->scratch + pym_region_pool_index(pool) * POOL_BYTES, 0, POOL_BYTES);
     }
 }
@@ -80,7 +74,7 @@ static unsigned count_pools(const struct pygc_heap *heap, size_t arena)
 {
     unsigned count = 0;
     for (size_t i = 0; i < PYM_ARENA_POOLS; i++) {
-        count += has_pool(
+        count += gc_heap_has_pool(
             heap, pym_region_pool_at((arena * PYM_ARENA_POOLS + i) << PYM_POOL_SHIFT));
     }
     return count;

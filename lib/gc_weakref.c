@@ -42,8 +42,7 @@ static void unlink_ref(pygc_weakref *ref)
 
 static pygc_weakref **bucket_of(const struct pygc_heap *heap, const void *target)
 {
-    uint64_t hash = ((uintptr_t)target >> 4) * UINT64_C(0x9e3779b97f4a7c15);
-    return &heap->weak[hash >> 32 & (heap->weak_buckets - 1)];
+    return &heap->weak[gc_hash(target) & (heap->weak_buckets - 1)];
 }
 
 /* Twice the buckets.  Without memory the lists just get longer. */
@@ -115,6 +114,13 @@ PYM_EXPORT void pygc_weakref_free(pygc_weakref *ref)
         unlink_ref(ref);
         pym_alloc_free(ref);
     }
+}
+
+void gc_weak_free_slot(void **slot, void *arg)
+{
+    (void)arg;
+    pygc_weakref_free(*slot);
+    *slot = NULL;
 }
 
 void gc_weak_silence(pygc_weakref *ref)
