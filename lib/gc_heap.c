@@ -2,6 +2,8 @@
 
 #include "alloc.h"
 #include "arena.h"
+#include "gc_check.h"
+#include "gc_slice.h"
 #include "os.h"
 #include "print.h"
 
@@ -29,6 +31,15 @@ bool gc_vector_reserve(struct gc_vector *vector, size_t capacity)
     vector->at = at;
     vector->capacity = wanted;
     return true;
+}
+
+size_t gc_vector_count(const struct gc_vector *vector, const void *value)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < vector->count; i++) {
+        count += vector->at[i] == value;
+    }
+    return count;
 }
 
 void gc_vector_free(struct gc_vector *vector)
@@ -101,10 +112,19 @@ void gc_each_object(struct pygc_heap *heap, gc_header_fn *fn, void *arg)
 
 void gc_heap_set_trigger(struct pygc_heap *heap)
 {
-    bool always = (heap->debug & (PYGC_DEBUG_TORTURE | PYGC_DEBUG_FAIL)) != 0 ||
-                  heap->pending != 0 || heap->pending_large != NULL;
-    unsigned threshold = heap->threshold[0];
-    heap->trigger = always ? 0 : threshold != 0 ? threshold + 1 : UINT32_MAX;
+    enum { DEBUG = PYGC_DEBUG_TORTURE | PYGC_DEBUG_FAIL | PYGC_DEBUG_VERIFY };
+    bool always = (heap->debug & DEBUG) != 0 || gc_has_pending(heap);
+    unsigned threshold = heap->enabled && heap->paused == 0 ? heap->threshold[0] : 0;
+    heap->trigger = always           ? 0
+                    : threshold == 0 ? UINT32_MAX
+                    : heap->cycle    ? gc_cycle_interval(heap)
+                                     : threshold + 1;
+}
+
+void gc_heap_set_birth(struct pygc_heap *heap, unsigned generation)
+{
+    heap->birth =
+        (heap->birth & GC_WATCHED) | GC_LIVE | generation << GC_GENERATION_SHIFT;
 }
 
 uint64_t gc_heap_random(struct pygc_heap *heap)
@@ -124,6 +144,7 @@ static void set_up(struct pygc_heap *heap, const struct pygc_options *options)
     base->is_tagged = true;
     memset(base->borrowed, UINT8_MAX, sizeof(base->borrowed));
     heap->enabled = true;
+    gc_heap_set_birth(heap, 0);
     memcpy(heap->threshold, default_threshold, sizeof(default_threshold));
     if (options != NULL) {
         const unsigned *threshold = options->threshold;
@@ -131,7 +152,7 @@ static void set_up(struct pygc_heap *heap, const struct pygc_options *options)
             memcpy(heap->threshold, threshold, sizeof(heap->threshold));
         }
         heap->enabled = !options->disabled;
-        heap->debug = options->flags;
+        pygc_set_debug(heap, options->flags);
     }
     gc_heap_set_trigger(heap);
 }
@@ -234,6 +255,7 @@ static void free_memory(struct pygc_heap *heap)
         heap->large = large->next;
         pym_alloc_free(large);
     }
+    gc_check_free(heap);
     gc_vector_free(&heap->pools[0]);
     gc_vector_free(&heap->pools[1]);
     gc_vector_free(&heap->garbage);
@@ -246,9 +268,14 @@ static void free_memory(struct pygc_heap *heap)
 PYM_EXPORT size_t pygc_heap_destroy(pygc_heap *heap, unsigned flags)
 {
     size_t left = 0;
+    gc_check_use(heap, "destroys it", NULL);
     heap->enabled = false;
+    if (heap->cycle != NULL) {
+        gc_cycle_abandon(heap);
+    }
     heap->debug &= PYGC_DEBUG_LEAKS;
     (void)pygc_release(heap, 0);
+    gc_free_dead(heap, true);
     if ((heap->debug & PYGC_DEBUG_LEAKS) != 0) {
         (void)pygc_take_census(heap, report_leak, NULL);
     }
@@ -268,11 +295,13 @@ PYM_EXPORT size_t pygc_heap_destroy(pygc_heap *heap, unsigned flags)
 PYM_EXPORT void pygc_enable(pygc_heap *heap)
 {
     heap->enabled = true;
+    gc_heap_set_trigger(heap);
 }
 
 PYM_EXPORT void pygc_disable(pygc_heap *heap)
 {
     heap->enabled = false;
+    gc_heap_set_trigger(heap);
 }
 
 PYM_EXPORT int pygc_is_enabled(const pygc_heap *heap)
@@ -283,6 +312,7 @@ PYM_EXPORT int pygc_is_enabled(const pygc_heap *heap)
 PYM_EXPORT void pygc_pause(pygc_heap *heap)
 {
     heap->paused++;
+    gc_heap_set_trigger(heap);
 }
 
 PYM_EXPORT void pygc_resume(pygc_heap *heap)
@@ -290,6 +320,7 @@ PYM_EXPORT void pygc_resume(pygc_heap *heap)
     if (heap->paused > 0) {
         heap->paused--;
     }
+    gc_heap_set_trigger(heap);
 }
 
 PYM_EXPORT void pygc_set_threshold(pygc_heap *heap, const unsigned threshold[3])
@@ -325,7 +356,11 @@ PYM_EXPORT void pygc_add_external(pygc_heap *heap, ptrdiff_t bytes)
 
 PYM_EXPORT void pygc_set_debug(pygc_heap *heap, unsigned flags)
 {
+    unsigned changed = heap->debug ^ flags;
     heap->debug = flags;
+    if ((changed & PYGC_DEBUG_VERIFY) != 0) {
+        gc_check_switch(heap);
+    }
     gc_heap_set_trigger(heap);
 }
 
@@ -338,4 +373,14 @@ PYM_EXPORT void pygc_set_callback(pygc_heap *heap, gc_event_fn *callback, void *
 {
     heap->event = callback;
     heap->event_arg = arg;
+}
+
+PYM_EXPORT void pygc_set_pause_target(pygc_heap *heap, uint64_t ns)
+{
+    heap->pause_target = ns;
+}
+
+PYM_EXPORT uint64_t pygc_get_pause_target(const pygc_heap *heap)
+{
+    return heap->pause_target;
 }

@@ -34,6 +34,7 @@ enum {
     GC_PENDING = 32,  /* dead, and waiting to be released: see gc_object.c */
     GC_GENERATION_SHIFT = 6,
     GC_GENERATION = 3 << GC_GENERATION_SHIFT,
+    GC_WATCHED = 256, /* its misuse is looked for: see gc_check.h */
     GC_TYPE_SHIFT = 16
 };
 enum { GC_GENERATIONS = 3, GC_FROZEN = 3 };
@@ -83,7 +84,9 @@ struct gc_large {
     struct pygc_heap *heap;
     struct gc_large *next_pending;
     size_t size;    /* bytes of the block */
-    size_t scratch; /* as a byte of gc_scratch.h, but without its limit */
+    uint32_t index; /* in the collector's list of suspects */
+    uint8_t note;   /* as a byte of gc_scratch.h */
+    bool in_hand;   /* the collector has it in a list: see gc_take_off_hand */
     uint64_t padding;
     struct pygc_header header;
 };
@@ -107,6 +110,9 @@ struct gc_vector {
 bool gc_vector_reserve(struct gc_vector *vector, size_t capacity);
 void gc_vector_free(struct gc_vector *vector);
 
+/* How often a value is in it. */
+size_t gc_vector_count(const struct gc_vector *vector, const void *value);
+
 PYM_INLINE bool gc_vector_push(struct gc_vector *vector, void *value)
 {
     if (PYM_UNLIKELY(vector->count == vector->capacity) &&
@@ -122,6 +128,17 @@ PYM_INLINE bool gc_vector_push(struct gc_vector *vector, void *value)
 typedef void gc_event_fn(struct pygc_heap *heap, int generation, int is_end,
                          size_t collected, void *arg);
 
+/* Of gc_check.h: all zero but while PYGC_DEBUG_VERIFY is set. */
+struct gc_watch {
+    const void *thread; /* that has the heap, by the address of storage of its own */
+    int thread_id;
+    struct pygc_header **dead; /* a ring of dead objects, the oldest at first */
+    size_t dead_first;
+    size_t dead_count;
+    size_t dead_bytes;
+    struct gc_vector pending; /* headers of watched objects that wait for release */
+};
+
 struct pygc_heap {
     struct pym_heap base; /* first: the owner of a pool is the heap */
 
@@ -132,6 +149,7 @@ struct pygc_heap {
     struct gc_large *pending_large;
     bool releasing;
     size_t release_budget; /* objects; 0: no limit */
+    struct gc_watch watch;
     bool defers_finalizers;
     struct gc_vector deferred; /* objects, each with a reference */
 
@@ -151,8 +169,18 @@ struct pygc_heap {
     bool collecting;
     bool lost_pools; /* a pool could not be listed: the next collection is a full one */
     unsigned debug;
-    uint64_t seen_by_full; /* objects that the last full collection left */
-    uint64_t since_full;   /* more that have entered the oldest generation than died */
+    uint64_t pause_target; /* ns; 0: none */
+    int64_t seen_by_full;  /* objects that the last full collection left */
+    int64_t since_full;    /* more that have entered the oldest generation than died */
+    uint64_t aged;       /* objects that generation 1 has got since it was collected */
+    unsigned fruitless;  /* collections since the last that found any garbage */
+    uint64_t young_cost; /* of an object in a collection: see gc_pace.c */
+    uint64_t full_cost;
+    uint64_t disposal_cost;
+    uint64_t oversized;     /* groups of garbage that no slice could hold */
+    uint64_t overdue;       /* slices without an end, for the bound on garbage */
+    struct gc_cycle *cycle; /* a collection in slices, under way */
+    uint32_t birth;         /* what a new header's bits begin with */
     uint64_t external;
     uint64_t external_unit; /* of it, not yet counted as objects */
     /* Pools with objects of generation 0, and with ones of 1. */
@@ -177,6 +205,13 @@ PYM_INLINE struct pygc_heap *gc_heap_of(const struct pygc_header *header)
     return (struct pygc_heap *)(void *)pym_region_pool_of(header)->owner;
 }
 
+/* Whether objects wait to be released. */
+PYM_INLINE bool gc_has_pending(const struct pygc_heap *heap)
+{
+    return heap->pending != 0 || heap->pending_large != NULL ||
+           heap->watch.pending.count != 0;
+}
+
 /* Notes that a pool may have objects of a generation younger than the oldest. */
 void gc_heap_list_pool(struct pygc_heap *heap, struct pym_pool *pool,
                        unsigned generation);
@@ -184,7 +219,11 @@ void gc_heap_list_pool(struct pygc_heap *heap, struct pym_pool *pool,
 /* Sets trigger by what is to be watched. */
 void gc_heap_set_trigger(struct pygc_heap *heap);
 
-/* Runs an automatic collection if one is due. */
+/* A new object's generation: the oldest while slices of a collection are under way,
+ * which need not look at it then. */
+void gc_heap_set_birth(struct pygc_heap *heap, unsigned generation);
+
+/* Runs an automatic collection, or a slice of one, if one is due. */
 void gc_collect_if_due(struct pygc_heap *heap);
 
 /* The next of the heap's random numbers, which only torture uses. */
@@ -231,8 +270,15 @@ void gc_each_object(struct pygc_heap *heap, gc_header_fn *fn, void *arg);
 
 size_t gc_block_bytes(const struct pygc_header *header);
 
+/* Takes note that the collector has an object in no list any more.  False if it has
+ * died meanwhile, which large ones that are in one wait for with their memory. */
+bool gc_take_off_hand(struct pygc_header *header);
+
 /* Frees an object that nothing refers to and whose references are gone already. */
 void gc_free_object(struct pygc_heap *heap, struct pygc_header *header);
+
+/* Frees the memory of dead objects that verify mode keeps no longer, or of all. */
+void gc_free_dead(struct pygc_heap *heap, bool all);
 
 /* Calls the finalizer if that has never been done.  The caller has a reference. */
 void gc_finalize(struct pygc_header *header);

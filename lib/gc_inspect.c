@@ -1,13 +1,10 @@
 /*
- * Looking at the objects of a heap.
+ * Looking at the objects of a heap: visiting and counting them.
  */
 #include "alloc.h"
 #include "gc_heap.h"
-#include "print.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- visiting ---- */
 
@@ -136,6 +133,8 @@ PYM_EXPORT void pygc_get_stats(const pygc_heap *heap, struct pygc_stats *out)
     memcpy(out->generation, heap->stats, sizeof(heap->stats));
     memcpy(out->pauses, heap->pauses, sizeof(heap->pauses));
     out->external = heap->external;
+    out->oversized = heap->oversized;
+    out->overdue = heap->overdue;
     gc_each_object(walkable(heap), add_to_stats, out);
 }
 
@@ -182,199 +181,4 @@ PYM_EXPORT int pygc_take_census(pygc_heap *heap,
     }
     pym_alloc_free(census.at);
     return result;
-}
-
-/* ---- all objects, with the references to each ---- */
-
-struct found {
-    struct pygc_header *header;
-    uint64_t references;        /* in other objects, or its own slots */
-    struct pygc_header *parent; /* on the way from outside; itself: it is the first */
-};
-
-struct map {
-    struct found *table; /* open addressing */
-    size_t size;         /* a power of two */
-    size_t objects;
-    struct pygc_header *from; /* whose references are being looked at */
-    ptrdiff_t foreign;        /* references to what is no object of the heap */
-};
-
-static void count_one(struct pygc_header *header, void *arg)
-{
-    (void)header;
-    ((struct map *)arg)->objects++;
-}
-
-static struct found *find(const struct map *map, const struct pygc_header *header)
-{
-    size_t i = gc_hash(header) & (map->size - 1);
-    while (map->table[i].header != NULL && map->table[i].header != header) {
-        i = (i + 1) & (map->size - 1);
-    }
-    return &map->table[i];
-}
-
-static void enter(struct pygc_header *header, void *arg)
-{
-    find(arg, header)->header = header;
-}
-
-static int count_reference(void *object, void *arg)
-{
-    struct map *map = arg;
-    struct found *found = find(map, pygc_header_of(object));
-    if (found->header == NULL) {
-        map->foreign++;
-        pym_print(STDERR_FILENO,
-                  "pymalloc: verify: %p of type %s refers to %p, which is no object of "
-                  "the heap\n",
-                  gc_object_of(map->from), gc_type_of(map->from)->name, object);
-    } else {
-        found->references++;
-    }
-    return 0;
-}
-
-static void count_references(struct pygc_header *header, void *arg)
-{
-    struct map *map = arg;
-    map->from = header;
-    (void)pygc_referents(gc_object_of(header), count_reference, map);
-}
-
-/* False with no memory.  The table is the caller's to free. */
-static bool map_heap(struct pygc_heap *heap, struct map *map)
-{
-    *map = (struct map){.size = 16};
-    gc_each_object(heap, count_one, map);
-    while (map->size < 2 * map->objects) {
-        map->size *= 2;
-    }
-    map->table = pym_alloc_calloc(map->size, sizeof(map->table[0]));
-    if (map->table == NULL) {
-        return false;
-    }
-    gc_each_object(heap, enter, map);
-    gc_each_object(heap, count_references, map);
-    return true;
-}
-
-/* ---- verifying ---- */
-
-static bool has_too_few(const struct found *found)
-{
-    return found->header != NULL && found->header->refs < found->references;
-}
-
-PYM_EXPORT ptrdiff_t pygc_verify(pygc_heap *heap)
-{
-    struct map map;
-    if (!map_heap(heap, &map)) {
-        return -1;
-    }
-    ptrdiff_t faults = map.foreign;
-    for (size_t i = 0; i < map.size; i++) {
-        const struct found *found = &map.table[i];
-        if (has_too_few(found)) {
-            faults++;
-            pym_print(STDERR_FILENO,
-                      "pymalloc: verify: %p of type %s has %u references, but %lu "
-                      "slots refer to it\n",
-                      gc_object_of(found->header), gc_type_of(found->header)->name,
-                      found->header->refs, (unsigned long)found->references);
-        }
-    }
-    pym_alloc_free(map.table);
-    return faults;
-}
-
-/* ---- why an object is alive ---- */
-
-struct search {
-    struct map map;
-    struct gc_vector queue; /* headers, the nearest to the outside first */
-    struct pygc_header *from;
-    bool failed;
-};
-
-static int queue_unseen(void *object, void *arg)
-{
-    struct search *search = arg;
-    struct found *found = find(&search->map, pygc_header_of(object));
-    if (found->header != NULL && found->parent == NULL) {
-        found->parent = search->from;
-        search->failed |= !gc_vector_push(&search->queue, found->header);
-    }
-    return 0;
-}
-
-static void queue_roots(struct search *search)
-{
-    for (size_t i = 0; i < search->map.size; i++) {
-        struct found *found = &search->map.table[i];
-        if (found->header != NULL && found->header->refs > found->references) {
-            search->from = found->header;
-            (void)queue_unseen(gc_object_of(found->header), search);
-        }
-    }
-}
-
-/* Breadth first, so that the path is a shortest one. */
-static bool is_reached(struct search *search, const struct pygc_header *target)
-{
-    queue_roots(search);
-    for (size_t i = 0; i < search->queue.count && !search->failed; i++) {
-        search->from = search->queue.at[i];
-        if (search->from == target) {
-            return true;
-        }
-        (void)pygc_referents(gc_object_of(search->from), queue_unseen, search);
-    }
-    return false;
-}
-
-/* The path lies in the parents, from its end; the queue is needed no more. */
-static ptrdiff_t tell_path(struct search *search, struct pygc_header *target,
-                           pygc_path_fn *visit, void *arg)
-{
-    struct gc_vector *path = &search->queue;
-    struct pygc_header *at = target, *next = target;
-    path->count = 0;
-    do {
-        at = next;
-        path->at[path->count++] = at;
-        next = find(&search->map, at)->parent;
-    } while (next != at);
-    for (size_t i = path->count; i-- > 0;) {
-        const struct found *found = find(&search->map, path->at[i]);
-        uint32_t refs = found->header->refs;
-        size_t outside = (refs & GC_IMMORTAL) != 0  ? PYGC_IMMORTAL
-                         : refs > found->references ? refs - found->references
-                                                    : 0;
-        if (visit(gc_object_of(found->header), outside, arg) != 0) {
-            break;
-        }
-    }
-    return (ptrdiff_t)path->count;
-}
-
-PYM_EXPORT ptrdiff_t pygc_why_alive(void *object, pygc_path_fn *visit, void *arg)
-{
-    struct pygc_header *target = pygc_header_of(object);
-    struct search search = {.failed = false};
-    ptrdiff_t length = 0;
-    if (!map_heap(gc_heap_of(target), &search.map)) {
-        return -1;
-    }
-    if (is_reached(&search, target)) {
-        length = tell_path(&search, target, visit, arg);
-    }
-    pym_alloc_free(search.map.table);
-    gc_vector_free(&search.queue);
-    if (search.failed) {
-        errno = ENOMEM;
-        return -1;
-    }
-    return length;
 }

@@ -12,8 +12,9 @@
  *     +------------------+----------------+-------------------------------+
  */
 #include "alloc.h"
-#include "check.h"
+#include "gc_check.h"
 #include "gc_scratch.h"
+#include "gc_slice.h"
 
 #include <errno.h>
 #include <string.h>
@@ -60,6 +61,9 @@ static void link_large(struct pygc_heap *heap, struct gc_large *large)
 
 static void unlink_large(struct pygc_heap *heap, struct gc_large *large)
 {
+    if (PYM_UNLIKELY(heap->cycle != NULL)) {
+        gc_cycle_forget_large(heap, large);
+    }
     if (large->prev != NULL) {
         large->prev->next = large->next;
     } else {
@@ -76,22 +80,69 @@ size_t gc_block_bytes(const struct pygc_header *header)
                                : pym_class_size(pym_region_pool_of(header)->cls);
 }
 
+static void free_memory(struct pygc_heap *heap, struct pygc_header *header)
+{
+    if (!gc_is_large(header)) {
+        gc_scratch_forget(heap, header);
+        free_block(header);
+    } else if (gc_large_of(header)->in_hand) {
+        header->bits = GC_LARGE;
+    } else {
+        pym_alloc_free(gc_large_of(header));
+    }
+}
+
+void gc_free_dead(struct pygc_heap *heap, bool all)
+{
+    struct pygc_header *header;
+    while ((header = gc_check_let_go(heap, all)) != NULL) {
+        free_memory(heap, header);
+    }
+}
+
+static PYM_NOINLINE void free_large_or_watched(struct pygc_heap *heap,
+                                               struct pygc_header *header)
+{
+    if (gc_is_large(header)) {
+        unlink_large(heap, gc_large_of(header));
+    } else {
+        gc_scratch_forget(heap, header);
+    }
+    if ((header->bits & GC_WATCHED) == 0 || !gc_check_keep(heap, header)) {
+        free_memory(heap, header);
+    }
+    gc_free_dead(heap, false);
+}
+
 void gc_free_object(struct pygc_heap *heap, struct pygc_header *header)
 {
     unsigned generation = gc_generation_of(header);
+    bool is_cyclic = gc_type_of(header)->is_cyclic;
     if (generation == 0) {
-        heap->count[0] -= heap->count[0] > 0 && gc_type_of(header)->is_cyclic;
+        heap->count[0] -= heap->count[0] > 0 && is_cyclic;
     } else if (generation == GC_GENERATIONS - 1) {
-        heap->since_full -= heap->since_full > 0;
+        heap->since_full -= is_cyclic;
     }
-    if (PYM_LIKELY(!gc_is_large(header))) {
+    if (PYM_LIKELY((header->bits & (GC_LARGE | GC_WATCHED)) == 0)) {
         gc_scratch_forget(heap, header);
         free_block(header);
-        return;
+    } else {
+        free_large_or_watched(heap, header);
+    }
+}
+
+bool gc_take_off_hand(struct pygc_header *header)
+{
+    if (PYM_LIKELY(pym_region_owns(header))) {
+        return true;
     }
     struct gc_large *large = gc_large_of(header);
-    unlink_large(heap, large);
+    large->in_hand = false;
+    if ((header->bits & GC_LIVE) != 0) {
+        return true;
+    }
     pym_alloc_free(large);
+    return false;
 }
 
 /* ---- making ---- */
@@ -152,10 +203,14 @@ static bool is_born_tracked(const struct pygc_type *type)
 }
 
 /* What an allocation does besides, now and then.  False if it is to fail. */
-static PYM_COLD bool do_what_is_due(struct pygc_heap *heap)
+static PYM_COLD bool do_what_is_due(struct pygc_heap *heap,
+                                    const struct pygc_type *type, size_t payload)
 {
     enum { FAILING = 50 };
-    if (!heap->releasing && (heap->pending != 0 || heap->pending_large != NULL)) {
+    if (gc_verifies(heap)) {
+        gc_check_birth(heap, type, payload);
+    }
+    if (!heap->releasing && gc_has_pending(heap)) {
         (void)pygc_release(heap, heap->release_budget);
     }
     gc_collect_if_due(heap);
@@ -170,7 +225,8 @@ static void *new_object(struct pygc_heap *heap, const struct pygc_type *type,
                         size_t payload)
 {
     heap->count[0] += type->is_cyclic;
-    if (PYM_UNLIKELY(heap->count[0] >= heap->trigger) && !do_what_is_due(heap)) {
+    if (PYM_UNLIKELY(heap->count[0] >= heap->trigger) &&
+        !do_what_is_due(heap, type, payload)) {
         return NULL;
     }
     struct pygc_header *header =
@@ -180,7 +236,7 @@ static void *new_object(struct pygc_heap *heap, const struct pygc_type *type,
     if (PYM_UNLIKELY(header == NULL)) {
         return NULL;
     }
-    header->bits |= GC_LIVE | (is_born_tracked(type) ? GC_TRACKED : 0) |
+    header->bits |= heap->birth | (is_born_tracked(type) ? GC_TRACKED : 0) |
                     type->index << GC_TYPE_SHIFT;
     header->refs = 1;
     return gc_object_of(header);
@@ -292,9 +348,8 @@ PYM_EXPORT void pygc_track(void *object)
     if ((header->bits & GC_TRACKED) != 0 || !gc_type_of(header)->is_cyclic) {
         return;
     }
-    header->bits |= GC_TRACKED;
-    gc_set_generation(header, 0);
     struct pygc_heap *heap = gc_heap_of(header);
+    header->bits = (header->bits & ~(uint32_t)GC_GENERATION) | heap->birth | GC_TRACKED;
     if (!gc_is_large(header)) {
         gc_heap_list_pool(heap, pym_region_pool_of(header), 0);
     } else {
@@ -323,13 +378,24 @@ PYM_EXPORT int pygc_is_finalized(const void *object)
 enum { NEXT_SHIFT = 24 };
 _Static_assert(GC_PENDING < 1 << 8, "the flags of one that waits fit into a byte");
 
-static void push_pending(struct pygc_heap *heap, struct pygc_header *header)
+/* Where no link is put into the header.  False if there must be one. */
+static bool push_apart(struct pygc_heap *heap, struct pygc_header *header)
 {
-    if (PYM_UNLIKELY(gc_is_large(header))) {
+    if (gc_is_large(header)) {
         struct gc_large *large = gc_large_of(header);
-        header->bits |= GC_PENDING;
         large->next_pending = heap->pending_large;
         heap->pending_large = large;
+    } else if (!gc_check_push(heap, header)) {
+        return false;
+    }
+    header->bits |= GC_PENDING;
+    return true;
+}
+
+static void push_pending(struct pygc_heap *heap, struct pygc_header *header)
+{
+    if (PYM_UNLIKELY((header->bits & (GC_LARGE | GC_WATCHED)) != 0) &&
+        push_apart(heap, header)) {
         return;
     }
     uint64_t type = header->bits >> GC_TYPE_SHIFT;
@@ -339,21 +405,24 @@ static void push_pending(struct pygc_heap *heap, struct pygc_header *header)
     heap->pending = (pym_region_offset(header) >> PYM_GRAIN_SHIFT) + 1;
 }
 
-static struct pygc_header *pop_large(struct pygc_heap *heap)
+static struct pygc_header *pop_apart(struct pygc_heap *heap)
 {
     struct gc_large *large = heap->pending_large;
-    if (large == NULL) {
-        return NULL;
+    struct pygc_header *header = gc_check_pop(heap);
+    if (header == NULL && large != NULL) {
+        heap->pending_large = large->next_pending;
+        header = &large->header;
     }
-    heap->pending_large = large->next_pending;
-    large->header.bits &= ~(uint32_t)GC_PENDING;
-    return &large->header;
+    if (header != NULL) {
+        header->bits &= ~(uint32_t)GC_PENDING;
+    }
+    return header;
 }
 
 static struct pygc_header *pop_pending(struct pygc_heap *heap)
 {
     if (heap->pending == 0) {
-        return pop_large(heap);
+        return pop_apart(heap);
     }
     /* A block starts in the middle of its grain. */
     struct pygc_header *header =
@@ -387,8 +456,7 @@ static void drop_into(struct drops *drops, void *object)
     }
     if (PYM_UNLIKELY(header->refs != 1)) {
         if (header->refs == 0) {
-            pym_check_misuse("dropped reference to a dead object", object,
-                             gc_block_bytes(header));
+            gc_check_drop(header);
         }
         return; /* immortal */
     }
@@ -472,6 +540,10 @@ static struct pygc_header *release_one(struct pygc_heap *heap,
     struct drops drops = {heap, NULL};
     gc_each_strong_slot(type, gc_object_of(header), drop_slot, &drops);
     if (PYM_UNLIKELY(type->dealloc != NULL)) {
+        if (drops.first != NULL) { /* dead to a collection that dealloc starts */
+            push_pending(heap, drops.first);
+            drops.first = NULL;
+        }
         type->dealloc(gc_object_of(header));
     }
     gc_free_object(heap, header);
@@ -517,6 +589,7 @@ PYM_EXPORT void pygc_set_release_budget(pygc_heap *heap, size_t objects)
 
 PYM_EXPORT int pygc_release(pygc_heap *heap, size_t objects)
 {
+    gc_check_use(heap, "releases objects", NULL);
     if (heap->releasing) {
         return 0;
     }
@@ -527,13 +600,13 @@ PYM_EXPORT int pygc_release(pygc_heap *heap, size_t objects)
 
 PYM_EXPORT void pygc_decref_last(void *object)
 {
+    enum { WANTED = GC_LIVE, MASK = GC_LIVE | GC_WATCHED };
     struct pygc_header *header = pygc_header_of(object);
     if ((header->refs & GC_IMMORTAL) != 0) {
         return;
     }
-    if (header->refs == 0 || (header->bits & GC_LIVE) == 0) {
-        pym_check_misuse("dropped reference to a dead object", object,
-                         gc_block_bytes(header));
+    if (PYM_UNLIKELY(header->refs == 0 || (header->bits & MASK) != WANTED)) {
+        gc_check_drop(header);
     }
     header->refs = 0;
     release(gc_heap_of(header), header);

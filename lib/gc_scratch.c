@@ -80,7 +80,7 @@ static unsigned count_pools(const struct pygc_heap *heap, size_t arena)
     return count;
 }
 
-static void reset_arenas(uint8_t *scratch, size_t from, size_t to)
+static void purge_arenas(uint8_t *scratch, size_t from, size_t to)
 {
     if (from < to) {
         (void)pym_os_purge(scratch + from * ARENA_BYTES, (to - from) * ARENA_BYTES);
@@ -97,23 +97,28 @@ static void reset_pools(struct pygc_heap *heap, size_t arena)
 
 /* Memory can go back where an arena's bytes are whole pages and all its pools are
  * the heap's. */
-void gc_scratch_reset_heap(struct pygc_heap *heap)
+size_t gc_scratch_reset_arenas(struct pygc_heap *heap, size_t arena, size_t count)
 {
     bool whole_pages = ARENA_BYTES % pym_os_page_size() == 0;
     uint8_t *scratch = heap->scratch;
     size_t end = heap->scratch_end / ARENA_BYTES; /* what is newer has no notes */
-    size_t from = end; /* of a run of arenas that are all the heap's */
-    for (size_t arena = pym_region.first_arena; arena < end; arena++) {
-        unsigned count = count_pools(heap, arena);
-        if (whole_pages && count == PYM_ARENA_POOLS) {
+    if (arena >= end) {
+        return 0;
+    }
+    size_t to = end - arena < count ? end : arena + count;
+    size_t from = to; /* of a run of arenas that are all the heap's */
+    for (; arena < to; arena++) {
+        unsigned pools = count_pools(heap, arena);
+        if (whole_pages && pools == PYM_ARENA_POOLS) {
             from = from < arena ? from : arena;
             continue;
         }
-        reset_arenas(scratch, from, arena);
-        from = end;
-        if (count != 0) {
+        purge_arenas(scratch, from, arena);
+        from = to;
+        if (pools != 0) {
             reset_pools(heap, arena);
         }
     }
-    reset_arenas(scratch, from, end);
+    purge_arenas(scratch, from, to);
+    return to < end ? to : 0;
 }

@@ -12,11 +12,13 @@
 
 #include "gc_heap.h"
 
-/* What a byte, or gc_large.scratch, says of an object, beside how often candidates
- * refer to it. */
+/* What a byte, or gc_large.note, says of an object, beside how often candidates refer
+ * to it. */
 enum {
     GC_NO_CANDIDATE = 0,
-    GC_MANY = 254,     /* how often is in a table of its own: see gc_collect.c */
+    GC_MANY = 252,     /* how often is in a table of its own: see gc_mark.h */
+    GC_SUSPECT = 253,  /* it seemed to be garbage: see gc_slice.c */
+    GC_GARBAGE = 254,  /* it is */
     GC_REACHABLE = 255 /* it is known to be alive */
 };
 
@@ -27,8 +29,9 @@ bool gc_scratch_prepare(struct pygc_heap *heap);
 /* Zeroes the bytes of a pool, if it is the heap's still. */
 void gc_scratch_reset_pool(struct pygc_heap *heap, const struct pym_pool *pool);
 
-/* Zeroes the bytes of all pools of a heap, giving memory back. */
-void gc_scratch_reset_heap(struct pygc_heap *heap);
+/* Zeroes the bytes of the pools that a heap has in so many arenas from one on, giving
+ * memory back.  Returns the arena to go on with, 0 if there are no more. */
+size_t gc_scratch_reset_arenas(struct pygc_heap *heap, size_t arena, size_t count);
 
 /* Takes the table away from the heap. */
 void gc_scratch_finish(struct pygc_heap *heap);

@@ -26,7 +26,6 @@ static bool slot_fits(const struct pygc_slot *slot, const struct pygc_type_spec 
 static bool makes_sense(const struct pygc_type_spec *spec)
 {
     if (spec->name == NULL || (spec->flags & ~all_flags) != 0 ||
-        (spec->traverse != NULL && spec->slot_count != 0) ||
         (spec->traverse == NULL && spec->clear != NULL) ||
         spec->slot_count > UINT16_MAX || spec->size > PTRDIFF_MAX / 2 ||
         spec->item_size > PTRDIFF_MAX / 2) {
@@ -70,12 +69,23 @@ static void set_runs(struct pygc_type *type, struct gc_run *runs,
     type->weak_item_runs = copy_runs(runs, spec, PYGC_WEAK | PYGC_ITEMS);
 }
 
+/* Strong slots tell all references. */
+static void set_traverse(struct pygc_type *type, const struct pygc_type_spec *spec)
+{
+    if ((type->strong_runs | type->strong_item_runs) != 0) {
+        type->compared = spec->traverse;
+    } else {
+        type->traverse = spec->traverse;
+        type->clear = spec->clear;
+    }
+}
+
 /* A type is in a cycle only if its slots lead back to it.  Types that were there
  * before lead to it only if they lead to any type at all. */
 static void find_cycles(struct pygc_type *type, const struct pygc_type_spec *spec)
 {
     bool acyclic = (spec->flags & PYGC_ACYCLIC) != 0;
-    type->reaches_any = spec->traverse != NULL && !acyclic;
+    type->reaches_any = type->traverse != NULL && !acyclic;
     type->is_cyclic = type->reaches_any;
     for (size_t i = 0; i < spec->slot_count && !acyclic; i++) {
         const struct pygc_slot *slot = &spec->slots[i];
@@ -119,14 +129,13 @@ PYM_EXPORT pygc_type *pygc_type_new(const struct pygc_type_spec *spec)
     type->size = spec->size;
     type->item_size = spec->item_size;
     type->flags = spec->flags;
-    type->traverse = spec->traverse;
-    type->clear = spec->clear;
     type->finalize = spec->finalize;
     type->dealloc = spec->dealloc;
     type->name = memcpy((char *)(type + 1) + runs, spec->name, name);
     set_runs(type, (struct gc_run *)(type + 1), spec);
+    set_traverse(type, spec);
     find_cycles(type, spec);
-    type->is_plain = spec->traverse == NULL && spec->finalize == NULL &&
+    type->is_plain = type->traverse == NULL && spec->finalize == NULL &&
                      spec->dealloc == NULL && !gc_has_weak_slots(type);
     if (!add(type)) {
         pym_alloc_free(type);
@@ -144,4 +153,53 @@ PYM_EXPORT const char *pygc_type_name(const pygc_type *type)
 PYM_EXPORT int pygc_type_is_cyclic(const pygc_type *type)
 {
     return type->is_cyclic;
+}
+
+/* ---- parts of an object ---- */
+
+/* How many pointers some runs have. */
+static size_t slots_in(const struct gc_run *runs, unsigned count)
+{
+    size_t slots = 0;
+    for (unsigned i = 0; i < count; i++) {
+        slots += runs[i].count;
+    }
+    return slots;
+}
+
+static void each_own_slot(const struct pygc_type *type, char *object, size_t at,
+                          size_t most, gc_slot_fn *fn, void *arg)
+{
+    for (unsigned i = 0; i < type->strong_runs && most > 0; i++) {
+        const struct gc_run *run = &type->runs[i];
+        if (at >= run->count) {
+            at -= run->count;
+            continue;
+        }
+        size_t count = run->count - at < most ? run->count - at : most;
+        struct gc_run part = {run->offset, (uint32_t)count};
+        gc_each_slot_in(object + at * sizeof(void *), &part, 1, fn, arg);
+        most -= count;
+        at = 0;
+    }
+}
+
+size_t gc_each_slot_from(const struct pygc_type *type, void *object, size_t at,
+                         size_t most, gc_slot_fn *fn, void *arg)
+{
+    const struct gc_run *item_runs = type->runs + type->strong_runs;
+    size_t own = slots_in(type->runs, type->strong_runs);
+    size_t in_item = slots_in(item_runs, type->strong_item_runs);
+    size_t items = in_item != 0 ? gc_item_count(type, object) : 0;
+    if (at < own) {
+        each_own_slot(type, object, at, most, fn, arg);
+        at = own - at < most ? own : at + most;
+        return at < own + items ? at : 0;
+    }
+    size_t item = at - own, end = item + most / (in_item + 1) + 1;
+    for (; item < items && item < end; item++) {
+        char *start = (char *)object + type->size + item * type->item_size;
+        gc_each_slot_in(start, item_runs, type->strong_item_runs, fn, arg);
+    }
+    return item < items ? own + item : 0;
 }

@@ -33,7 +33,10 @@ struct pygc_type {
     bool reaches_any; /* from it, by slots, objects of all types may be reached */
     bool is_plain;    /* its death is no more than dropping its strong slots */
     unsigned flags;
+    /* NULL with strong slots.  A traverse that is given beside them is only compared
+     * with them: see gc_verify.c. */
     int (*traverse)(void *object, pygc_visit_fn *visit, void *arg);
+    int (*compared)(void *object, pygc_visit_fn *visit, void *arg);
     void (*clear)(void *object);
     void (*finalize)(void *object);
     void (*dealloc)(void *object);
@@ -44,6 +47,12 @@ enum { GC_TYPES_MOST = 65536 };
 
 /* By index; 0 is none. */
 extern const struct pygc_type *gc_types[GC_TYPES_MOST] PYM_HIDDEN;
+
+/* Whether references are told by a call, not by slots. */
+PYM_INLINE bool gc_is_traversed(const struct pygc_type *type)
+{
+    return type->traverse != NULL;
+}
 
 /* An object of a type with items begins with their number. */
 PYM_INLINE size_t gc_item_count(const struct pygc_type *type, const void *object)
@@ -86,6 +95,12 @@ PYM_INLINE void gc_each_strong_slot(const struct pygc_type *type, void *object,
         }
     }
 }
+
+/* Calls fn with the address of strong slots from the at'th of the object's own on, or,
+ * behind those, from an item on: about as many as most.  Returns what to go on with as
+ * at, 0 if that was the last. */
+size_t gc_each_slot_from(const struct pygc_type *type, void *object, size_t at,
+                         size_t most, gc_slot_fn *fn, void *arg);
 
 PYM_INLINE bool gc_has_weak_slots(const struct pygc_type *type)
 {

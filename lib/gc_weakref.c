@@ -7,7 +7,7 @@
  * list that it is in, whichever that is.
  */
 #include "alloc.h"
-#include "gc_heap.h"
+#include "gc_check.h"
 
 #include <errno.h>
 
@@ -74,6 +74,7 @@ pygc_weakref_new(void *object, void (*callback)(pygc_weakref *ref, void *arg),
 {
     struct pygc_header *header = pygc_header_of(object);
     struct pygc_heap *heap = gc_heap_of(header);
+    gc_check_use(heap, "makes a weak reference to", object);
     if ((gc_type_of(header)->flags & PYGC_WEAKREFABLE) == 0 ||
         (header->bits & GC_PENDING) != 0) {
         errno = EINVAL;
@@ -108,6 +109,7 @@ PYM_EXPORT void *pygc_weakref_get(const pygc_weakref *ref)
 PYM_EXPORT void pygc_weakref_free(pygc_weakref *ref)
 {
     if (ref != NULL) {
+        gc_check_use(ref->heap, "frees a weak reference", NULL);
         if (ref->target != NULL) {
             ref->heap->weak_count--;
         }

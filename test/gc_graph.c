@@ -166,6 +166,7 @@ static struct {
 
 static pygc_heap *heap;
 static pygc_type *kinds[3];
+static pygc_type *stranger; /* to the model */
 
 static void note_death(void *object)
 {
@@ -219,6 +220,8 @@ static void make_kinds(void)
     spec.traverse = visit_person;
     spec.clear = clear_person;
     kinds[2] = pygc_type_new(&spec);
+    spec.finalize = spec.dealloc = NULL;
+    stranger = pygc_type_new(&spec);
 }
 
 static bool is_referred_to(int id)
@@ -341,6 +344,19 @@ static void step(struct rng *rng)
     }
 }
 
+/* The end of all. */
+static void let_go(void)
+{
+    for (int i = 0; i < CROWD; i++) {
+        for (; model[i].object != NULL && model[i].held > 0; model[i].held--) {
+            pygc_decref(model[i].object);
+        }
+    }
+    (void)pygc_collect(heap, 2);
+    compare(2);
+    CHECK_EQ(pygc_heap_destroy(heap, 0), 0, "left");
+}
+
 static void change_graphs(const struct pygc_options *options, int steps)
 {
     heap = pygc_heap_new(options);
@@ -363,14 +379,7 @@ static void change_graphs(const struct pygc_options *options, int steps)
             CHECK_EQ(pygc_verify(heap), 0, "faults");
         }
     }
-    for (int i = 0; i < CROWD; i++) {
-        for (; model[i].object != NULL && model[i].held > 0; model[i].held--) {
-            pygc_decref(model[i].object);
-        }
-    }
-    (void)pygc_collect(heap, 2);
-    compare(2);
-    CHECK_EQ(pygc_heap_destroy(heap, 0), 0, "left");
+    let_go();
 }
 
 static void changing_graphs(void)
@@ -392,12 +401,71 @@ static void changing_graphs_under_torture(void)
     change_graphs(&options, STEPS / 4);
 }
 
+/* ---- in slices ---- */
+
+/* Everything that is garbage now: what a collection that has begun already does not
+ * find waits for the next, which begins if there are new objects. */
+static void collect_in_slices(uint64_t budget_ns)
+{
+    while (pygc_step(heap, budget_ns)) {
+    }
+    void *fresh;
+    do {
+        fresh = pygc_alloc(heap, stranger);
+    } while (fresh == NULL);
+    while (pygc_step(heap, budget_ns)) {
+    }
+    pygc_decref(fresh);
+}
+
+static void change_in_slices(unsigned flags, int steps)
+{
+    struct pygc_options options = {.threshold = {20, 2, 2}, .flags = flags};
+    heap = pygc_heap_new(&options);
+    make_kinds();
+    pygc_set_pause_target(heap, 1000);
+    memset(model, 0, sizeof model);
+    struct rng rng = {20261123};
+    struct pygc_stats stats;
+    for (int i = 0; i < steps; i++) {
+        step(&rng);
+        compare(0);
+        if (rng_below(&rng, 500) == 0) {
+            collect_in_slices(100);
+            compare(2);
+        }
+        if (rng_below(&rng, 4000) == 0) {
+            CHECK(pygc_collect(heap, (int)rng_below(&rng, 3)) >= 0, "no memory");
+            compare(0);
+        }
+        if (i % 2000 == 0) {
+            CHECK_EQ(pygc_verify(heap), 0, "faults");
+        }
+    }
+    pygc_get_stats(heap, &stats);
+    CHECK(stats.generation[2].collected >= 20, "only %ju were found",
+          (uintmax_t)stats.generation[2].collected);
+    let_go();
+}
+
+static void changing_graphs_in_slices(void)
+{
+    change_in_slices(0, STEPS);
+}
+
+static void changing_graphs_in_slices_under_torture(void)
+{
+    change_in_slices(PYGC_DEBUG_TORTURE | PYGC_DEBUG_VERIFY | PYGC_DEBUG_FAIL, STEPS);
+}
+
 static const struct tap_case cases[] = {
     {"all small graphs, told by slots", small_graphs_of_slots},
     {"all small graphs, told by traverse", small_graphs_of_traversed_nodes},
     {"random graphs that change", changing_graphs},
     {"the same, with automatic collections", changing_graphs_and_automatic_collections},
     {"the same, under torture", changing_graphs_under_torture},
+    {"the same, in slices", changing_graphs_in_slices},
+    {"the same, in slices under torture", changing_graphs_in_slices_under_torture},
 };
 
 int main(int argc, char **argv)

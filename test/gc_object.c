@@ -293,6 +293,34 @@ static void slots_own_what_is_in_them(void)
 
 enum { LONG = 300000 };
 
+static void collect_at_death(void *object)
+{
+    (void)object;
+    seen.deallocated++;
+    CHECK_EQ(pygc_collect(heap, 2), 0, "what waits to be released is no garbage");
+}
+
+static void dealloc_may_collect(void)
+{
+    struct pygc_type_spec spec = {.name = "collecting",
+                                  .size = sizeof(struct node),
+                                  .slots = node_slots,
+                                  .slot_count = COUNT_OF(node_slots),
+                                  .dealloc = collect_at_death};
+    pygc_type *collecting = pygc_type_new(&spec);
+    begin();
+    struct node *head = NULL;
+    for (int i = 0; i < 10; i++) {
+        struct node *node = make(collecting);
+        node->next = head;
+        node->other = make(i % 2 == 0 ? types.node : types.big);
+        head = node;
+    }
+    pygc_decref(head);
+    CHECK_EQ(seen.deallocated, 20, "dead");
+    end();
+}
+
 static void long_chains_need_no_stack(void)
 {
     const pygc_type *kinds[] = {types.node, types.visited, types.big};
@@ -409,12 +437,6 @@ static void bad_types_are_refused(void)
         {"no room for the count", {.name = "x", .size = 0, .item_size = 8}},
         {"a slot in the count's place",
          {.name = "x", .size = 8, .item_size = 8, .slots = &count, .slot_count = 1}},
-        {"slots and traverse",
-         {.name = "x",
-          .size = 32,
-          .slots = &count,
-          .slot_count = 1,
-          .traverse = visit_node}},
         {"clear alone", {.name = "x", .size = 32, .clear = clear_node}},
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
@@ -1094,6 +1116,7 @@ static const struct tap_case cases[] = {
     {"counts go up and down", counts_go_up_and_down},
     {"counts stick", counts_stick},
     {"slots own what is in them", slots_own_what_is_in_them},
+    {"dealloc may collect", dealloc_may_collect},
     {"long chains need no stack", long_chains_need_no_stack},
     {"releasing can be cut into slices", releasing_can_be_cut_into_slices},
     {"items are counted and moved", items_are_counted_and_moved},

@@ -95,6 +95,10 @@ enum {
  * arg) for every reference that the object owns, stops when that is not 0 and
  * returns that, else 0.  It must not change anything.
  *
+ * A type with strong slots may have traverse as well.  The library goes by the slots
+ * then, and does not call clear; but pygc_verify, for every object of the type, however
+ * new, finds out whether traverse visits what the slots have, each as often.
+ *
  * At an object's death, in this order: finalize, if it has never been called for
  * the object; weak references to it are cleared, then their callbacks are called;
  * its strong slots are dropped and its weak slots freed, or clear is called, which
@@ -147,7 +151,10 @@ enum {
     PYGC_DEBUG_SAVE = 1,  /* keep garbage, for pygc_garbage, instead of freeing it */
     PYGC_DEBUG_LEAKS = 2, /* pygc_heap_destroy reports what is left, by type */
     PYGC_DEBUG_STATS = 4, /* a line on standard error for each collection */
-    /* pygc_verify before each collection, and abort() if it finds anything. */
+    /* pygc_verify before each collection, and abort() if it finds anything.  Besides,
+     * misuse that else may go unseen ends in a line and abort(): the use of a heap by a
+     * thread that has not got it (pygc_heap_adopt), and of objects that are dead, whose
+     * memory is filled with 0xdd and kept for a while, 4 MiB of it at most. */
     PYGC_DEBUG_VERIFY = 8,
     /* An automatic collection at every allocation, of generations in turn, and
      * garbage disposed of in random order. */
@@ -168,6 +175,11 @@ size_t pygc_heap_destroy(pygc_heap *heap, unsigned flags);
 /* A heap for simple programs: made at the first call, never destroyed.  It belongs
  * to one thread at a time as any other.  NULL with ENOMEM. */
 pygc_heap *pygc_heap_default(void);
+
+/* Says that the heap is the calling thread's from now on, after it was handed over.
+ * Only PYGC_DEBUG_VERIFY needs to be told: until then the heap is that of the thread
+ * that has set the flag. */
+void pygc_heap_adopt(pygc_heap *heap);
 
 /* The heap of an object. */
 pygc_heap *pygc_heap_of(const void *object);
@@ -335,6 +347,29 @@ size_t pygc_finalize_run(pygc_heap *heap);
  * it had to give up, which loses nothing, or EINVAL. */
 ptrdiff_t pygc_collect(pygc_heap *heap, int generation);
 
+/*
+ * The same in slices, for programs that cannot stop for as long as a whole heap takes.
+ *
+ * With a target, an automatic collection that would take longer runs in slices of at
+ * most so many nanoseconds, one every few hundred allocations, as many as it takes to
+ * be done before the heap has grown by another sixteenth; 0, as at first: each runs as a
+ * whole.  When the two conflict the bound on the growth wins over the target.  Garbage
+ * whose objects refer to each other is freed in one slice, together; if it is so much
+ * that this takes longer, that is an exception, which pygc_stats counts.
+ *
+ * pygc_step does some of a collection of everything now, for a program that has
+ * nothing else to do: for about budget_ns, or, if there was nothing to do, not at all.
+ * It begins one if objects have been made since the last.  Returns 1 if more is left
+ * to do, else 0.
+ *
+ * An object is found by a collection in slices if it was garbage when that began;
+ * what has become garbage since waits for the next.  pygc_collect puts an end to one
+ * that is under way, and collects everything.
+ */
+void pygc_set_pause_target(pygc_heap *heap, uint64_t ns);
+uint64_t pygc_get_pause_target(const pygc_heap *heap);
+int pygc_step(pygc_heap *heap, uint64_t budget_ns);
+
 /* Automatic collections: on or off, and held up while more pauses than resumes. */
 void pygc_enable(pygc_heap *heap);
 void pygc_disable(pygc_heap *heap);
@@ -382,6 +417,10 @@ struct pygc_stats {
     uint64_t objects;             /* alive */
     uint64_t bytes;               /* of them, in whole blocks */
     uint64_t external;            /* as pygc_add_external told */
+    /* Pauses beyond the target: for garbage too much of which refers to each other, and
+     * for the bound on the heap's growth. */
+    uint64_t oversized;
+    uint64_t overdue;
 };
 
 void pygc_get_stats(const pygc_heap *heap, struct pygc_stats *out);
@@ -431,9 +470,14 @@ int pygc_take_census(pygc_heap *heap, int (*visit)(const struct pygc_census *, v
 typedef int pygc_path_fn(void *object, size_t unaccounted, void *arg);
 ptrdiff_t pygc_why_alive(void *object, pygc_path_fn *visit, void *arg);
 
+/* Writes the same to a file descriptor, a line for each step, with the slot that the
+ * next object is in; or that the object is garbage.  Returns what pygc_why_alive does. */
+ptrdiff_t pygc_print_why_alive(const void *object, int fd);
+
 /* Counts faults of the heap: objects with fewer references than objects that refer to
- * them, references to what is no object of the heap.  Reports each in a line on
- * standard error that names type and object.  -1 with ENOMEM. */
+ * them; references to what is no living object of the heap; traverse and slots that
+ * disagree; with PYGC_DEBUG_VERIFY, dead objects that have been written to.  Reports
+ * each in a line on standard error that names type, object and slot.  -1 with ENOMEM. */
 ptrdiff_t pygc_verify(pygc_heap *heap);
 
 #ifdef __cplusplus

@@ -1,0 +1,266 @@
+/*
+ * What a collection knows while it looks for garbage, and the two things that it does
+ * with references: counting them, and marking what they lead to.  The loops over
+ * objects are those of gc_collect.c (a collection as a whole), gc_slice.c (in slices)
+ * and gc_dispose.c (what finalizers have brought back); this is what is inlined there.
+ */
+#ifndef PYM_GC_MARK_H
+#define PYM_GC_MARK_H
+
+#include "gc_scratch.h"
+
+/* References to an object with too many of them for a byte: open addressing. */
+struct gc_many {
+    struct pygc_header *header;
+    size_t count;
+};
+
+struct gc_collection {
+    struct pygc_heap *heap;
+    uint8_t *scratch;
+    unsigned generation;
+    bool is_full;    /* everything tracked is a candidate: that need not be noted */
+    bool is_sliced;  /* the program runs in between */
+    bool failed;     /* no memory */
+    uint32_t held;   /* references to each candidate that are the collector's */
+    uintptr_t swept; /* candidates up to here have been looked at in turn */
+    /* A large object that came off the stack of a collection in slices, for which its
+     * references are too many at once. */
+    struct pygc_header *huge;
+    size_t stale;   /* entries of the stack that are from an earlier slice */
+    unsigned kinds; /* of garbage: see below */
+    uint64_t candidates;
+    uint64_t survivors;
+    struct gc_vector pools;   /* to walk, but for generation 2 */
+    struct gc_vector stack;   /* reachable objects whose references are to be seen */
+    struct gc_vector garbage; /* headers */
+    struct gc_many *many;
+    size_t many_count;
+    size_t many_size; /* a power of two, or 0 */
+};
+
+/* What is to be done for some of the garbage. */
+enum {
+    GC_HAS_WEAK = 1,       /* there are weak references to it */
+    GC_HAS_WEAK_SLOTS = 2, /* there are some in it */
+    GC_HAS_FINALIZER = 4,  /* that has not been called */
+    GC_HAS_TRAVERSE = 8,   /* its references are not told by slots */
+    GC_HAS_DEALLOC = 16,   /* or its type wants to know of its end */
+};
+
+/* ---- notes ---- */
+
+/* The table of objects with many references: entering one, its count there. */
+void gc_many_add(struct gc_collection *run, struct pygc_header *header, size_t count);
+size_t *gc_many_count(struct gc_collection *run, const struct pygc_header *header);
+void gc_many_forget(struct gc_collection *run);
+
+/* Where an object's note is.  By address: asking the header would be a cache miss. */
+PYM_INLINE uint8_t *gc_note_at(const struct gc_collection *run,
+                               const struct pygc_header *header)
+{
+    return PYM_LIKELY(pym_region_owns(header)) ? gc_scratch_of(run->scratch, header)
+                                               : &gc_large_of(header)->note;
+}
+
+/* Whether a note is a count, however many. */
+PYM_INLINE bool gc_is_count(uint8_t note)
+{
+    return (uint8_t)(note - 1) < GC_MANY;
+}
+
+PYM_INLINE bool gc_is_candidate(const struct gc_collection *run,
+                                const struct pygc_header *header)
+{
+    enum { WANTED = GC_LIVE | GC_TRACKED, MASK = WANTED | GC_PENDING };
+    return (header->bits & MASK) == WANTED &&
+           gc_generation_of(header) <= run->generation;
+}
+
+PYM_INLINE void gc_note_candidate(struct pygc_header *header, struct gc_collection *run)
+{
+    run->candidates++;
+    *gc_note_at(run, header) = 1;
+}
+
+/* ---- counting ---- */
+
+PYM_INLINE void gc_count_reference(void **slot, void *arg)
+{
+    struct gc_collection *run = arg;
+    if (*slot == NULL) {
+        return;
+    }
+    struct pygc_header *header = pygc_header_of(*slot);
+    uint8_t *at = gc_note_at(run, header), note = *at;
+    if (note == GC_NO_CANDIDATE && !run->is_full) {
+        return;
+    }
+    if (PYM_LIKELY(note < GC_MANY - 1)) {
+        *at = (uint8_t)(note + 1);
+    } else if (note == GC_MANY) {
+        ++*gc_many_count(run, header);
+    } else if (note == GC_MANY - 1) {
+        *at = GC_MANY;
+        gc_many_add(run, header, GC_MANY);
+    }
+}
+
+int gc_count_visited(void *object, void *arg);
+
+/* Counts all references of a candidate. */
+PYM_INLINE void gc_count_from(struct pygc_header *header, struct gc_collection *run)
+{
+    const struct pygc_type *type = gc_type_of(header);
+    void *object = gc_object_of(header);
+    run->candidates += run->is_full;
+    if (PYM_UNLIKELY(gc_is_traversed(type))) {
+        (void)type->traverse(object, gc_count_visited, run);
+    } else {
+        gc_each_strong_slot(type, object, gc_count_reference, run);
+    }
+}
+
+/* ---- marking ---- */
+
+PYM_INLINE bool gc_is_reachable(const struct gc_collection *run,
+                                const struct pygc_header *header)
+{
+    return *gc_note_at(run, header) == GC_REACHABLE;
+}
+
+/* Whether a candidate has more references than were counted.  Immortal ones have. */
+PYM_INLINE bool gc_is_root(struct gc_collection *run, const struct pygc_header *header)
+{
+    uint8_t note = *gc_note_at(run, header);
+    size_t counted = PYM_LIKELY(note != GC_MANY) ? note : *gc_many_count(run, header);
+    return header->refs - run->held > counted - !run->is_full;
+}
+
+/* Enters an object into a list that may last for several slices. */
+PYM_INLINE void gc_take_in_hand(struct gc_collection *run, struct gc_vector *list,
+                                struct pygc_header *header)
+{
+    run->failed |= !gc_vector_push(list, header);
+    if (PYM_UNLIKELY(run->is_sliced) && !pym_region_owns(header)) {
+        gc_large_of(header)->in_hand = !run->failed;
+    }
+}
+
+/* Of an object that a reachable one refers to.  If the sweep will come by it, no more
+ * is to be done now. */
+PYM_INLINE void gc_mark_reference(void **slot, void *arg)
+{
+    struct gc_collection *run = arg;
+    if (*slot == NULL) {
+        return;
+    }
+    struct pygc_header *header = pygc_header_of(*slot);
+    uint8_t *at = gc_note_at(run, header);
+    if (!gc_is_count(*at)) {
+        return;
+    }
+    *at = GC_REACHABLE;
+    if (PYM_UNLIKELY((uintptr_t)header <= run->swept) || !pym_region_owns(header)) {
+        gc_take_in_hand(run, &run->stack, header);
+    }
+}
+
+int gc_mark_visited(void *object, void *arg);
+
+/* Stops tracking an immutable object that refers to nothing tracked. */
+void gc_untrack_immutable(struct pygc_header *header);
+
+/* Objects of the oldest generation are not written to. */
+PYM_INLINE void gc_promote(const struct gc_collection *run, struct pygc_header *header,
+                           const struct pygc_type *type)
+{
+    if (gc_generation_of(header) < GC_GENERATIONS - 1) {
+        unsigned next = run->generation + 1;
+        gc_set_generation(header, next < GC_GENERATIONS ? next : GC_GENERATIONS - 1);
+        if (PYM_UNLIKELY((type->flags & PYGC_IMMUTABLE) != 0)) {
+            gc_untrack_immutable(header);
+        }
+    }
+}
+
+/* Marks what a reachable object refers to. */
+PYM_INLINE void gc_mark_from(struct pygc_header *header, struct gc_collection *run)
+{
+    if (!gc_is_candidate(run, header)) {
+        return; /* of a full collection, where that is not noted */
+    }
+    const struct pygc_type *type = gc_type_of(header);
+    void *object = gc_object_of(header);
+    run->survivors++;
+    if (PYM_UNLIKELY(gc_is_traversed(type))) {
+        (void)type->traverse(object, gc_mark_visited, run);
+    } else {
+        gc_each_strong_slot(type, object, gc_mark_reference, run);
+    }
+    gc_promote(run, header, type);
+}
+
+/* Whether an object's references are better looked at in parts.  Those that are not
+ * told by slots cannot be. */
+PYM_INLINE bool gc_is_huge(const struct pygc_header *header)
+{
+    enum { MANY_BYTES = 8192 };
+    return gc_is_large(header) && gc_large_of(header)->size > MANY_BYTES &&
+           !gc_is_traversed(gc_type_of(header));
+}
+
+/* Marks what can be reached from the objects on the stack, looking at so many of
+ * these; the rest stays there. */
+void gc_follow(struct gc_collection *run, size_t most);
+
+/* If a candidate that has not been found reachable is a root, marks all that can be
+ * reached from it. */
+void gc_follow_root(struct pygc_header *header, struct gc_collection *run);
+
+/* Looks at a candidate in turn: if it is reachable, or a root, what it refers to is
+ * reachable, too. */
+PYM_INLINE void gc_sweep(struct pygc_header *header, struct gc_collection *run)
+{
+    run->swept = (uintptr_t)header;
+    if (!gc_is_reachable(run, header)) {
+        if (!gc_is_root(run, header)) {
+            return;
+        }
+        *gc_note_at(run, header) = GC_REACHABLE;
+    }
+    gc_mark_from(header, run);
+}
+
+/* ---- what is left ---- */
+
+/* The HAS flags of an object. */
+PYM_INLINE unsigned gc_kinds_of(const struct pygc_header *header)
+{
+    const struct pygc_type *type = gc_type_of(header);
+    unsigned kinds = (header->bits & GC_WEAK) != 0 ? GC_HAS_WEAK : 0;
+    if (PYM_LIKELY(type->is_plain && type->dealloc == NULL)) {
+        return kinds;
+    }
+    return kinds | (gc_has_weak_slots(type) ? GC_HAS_WEAK_SLOTS : 0) |
+           (gc_awaits_finalizer(header) ? GC_HAS_FINALIZER : 0) |
+           (gc_is_traversed(type) ? GC_HAS_TRAVERSE : 0) |
+           (type->dealloc != NULL ? GC_HAS_DEALLOC : 0);
+}
+
+/* Enters a candidate that nothing has reached into the list of garbage. */
+PYM_INLINE void gc_gather(struct pygc_header *header, struct gc_collection *run)
+{
+    uint8_t *at = gc_note_at(run, header);
+    if (!gc_is_count(*at)) {
+        return;
+    }
+    gc_take_in_hand(run, &run->garbage, header);
+    *at = run->is_sliced ? GC_SUSPECT : GC_GARBAGE;
+    run->kinds |= gc_kinds_of(header);
+}
+
+/* The same for all candidates of a pool; reads the notes, and few objects. */
+void gc_gather_pool(struct gc_collection *run, const struct pym_pool *pool);
+
+#endif
