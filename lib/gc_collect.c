@@ -39,9 +39,8 @@ PYM_INLINE void each_in_pool(struct gc_collection *run, const struct pym_pool *p
     char *block = pym_pool_block(pool, 0);
     char *end = block + pool->carved * size;
     for (; block < end; block += size) {
-        struct pygc_header *header = gc_live_header(block);
-        if (header != NULL && gc_is_candidate(run, header)) {
-            fn(header, run);
+        if (gc_is_candidate(run, (struct pygc_header *)(void *)block)) {
+            fn((struct pygc_header *)(void *)block, run);
         }
     }
 }
@@ -145,7 +144,7 @@ static void count_pool(struct gc_collection *run, const struct pym_pool *pool)
 PYM_INLINE void sweep(struct pygc_header *header, struct gc_collection *run)
 {
     gc_sweep(header, run);
-    if (run->stack.count != 0) {
+    if (gc_has_to_follow(run)) {
         gc_follow(run, SIZE_MAX);
     }
 }
@@ -177,6 +176,7 @@ static void find_garbage(struct gc_collection *run)
     list_survivors(run);
     each_pool(run, sweep_pool);
     run->swept = UINTPTR_MAX;
+    gc_follow(run, SIZE_MAX);
     each_large(run, gc_follow_root);
     if (!run->failed && run->survivors != run->candidates) {
         each_pool(run, gc_gather_pool);
@@ -193,7 +193,7 @@ static bool prepare(struct gc_collection *run)
 {
     bool has_table = gc_scratch_prepare(run->heap);
     run->scratch = run->heap->scratch;
-    return has_table && (run->is_full || choose_pools(run));
+    return has_table && gc_prepare_stack(run) && (run->is_full || choose_pools(run));
 }
 
 /* The vectors are the heap's: small ones stay there for the next time. */

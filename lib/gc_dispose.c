@@ -236,7 +236,7 @@ static void shuffle(struct gc_collection *run)
     }
 }
 
-uint64_t gc_dispose(struct gc_collection *run)
+static uint64_t end_garbage(struct gc_collection *run)
 {
     if ((run->heap->debug & PYGC_DEBUG_TORTURE) != 0) {
         shuffle(run);
@@ -262,4 +262,14 @@ uint64_t gc_dispose(struct gc_collection *run)
         return 0;
     }
     return break_cycles(run);
+}
+
+/* The heap's growth since the last full collection is told by births and deaths; what
+ * is garbage has not been counted among the living to begin with. */
+uint64_t gc_dispose(struct gc_collection *run)
+{
+    int64_t since_full = run->heap->since_full;
+    uint64_t uncollectable = end_garbage(run);
+    run->heap->since_full = since_full;
+    return uncollectable;
 }

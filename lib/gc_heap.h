@@ -113,6 +113,11 @@ void gc_vector_free(struct gc_vector *vector);
 /* How often a value is in it. */
 size_t gc_vector_count(const struct gc_vector *vector, const void *value);
 
+PYM_INLINE bool gc_vector_has_room(const struct gc_vector *vector)
+{
+    return vector->count < vector->capacity;
+}
+
 PYM_INLINE bool gc_vector_push(struct gc_vector *vector, void *value)
 {
     if (PYM_UNLIKELY(vector->count == vector->capacity) &&

@@ -71,8 +71,15 @@ int gc_count_visited(void *object, void *arg)
 
 int gc_mark_visited(void *object, void *arg)
 {
-    gc_mark_reference(&object, arg);
+    gc_mark_reference(arg, pygc_header_of(object));
     return 0;
+}
+
+void gc_mark_slot_of_part(void **slot, void *arg)
+{
+    if (*slot != NULL) {
+        gc_mark_reference(arg, pygc_header_of(*slot));
+    }
 }
 
 /* ---- marking ---- */
@@ -91,6 +98,23 @@ void gc_untrack_immutable(struct pygc_header *header)
     if (!found) {
         header->bits &= ~(uint32_t)GC_TRACKED;
     }
+}
+
+bool gc_prepare_stack(struct gc_collection *run)
+{
+    return run->stack.capacity >= 2 * GC_STACK_ENOUGH ||
+           gc_vector_reserve(&run->stack, 2 * GC_STACK_ENOUGH);
+}
+
+PYM_NOINLINE void gc_mark_by_the_way(struct gc_marking *at_hand,
+                                     struct pygc_header *header)
+{
+    struct gc_collection *run = at_hand->run;
+    run->stack.count = at_hand->count;
+    gc_mark_reference(run, header);
+    at_hand->stack = run->stack.at;
+    at_hand->count = run->stack.count;
+    at_hand->capacity = run->stack.capacity;
 }
 
 /* Whether an object that was pushed in an earlier slice is still there, and has not
@@ -142,7 +166,10 @@ PYM_NOINLINE void gc_follow(struct gc_collection *run, size_t most)
         if (count == 0) {
             return;
         }
-        gc_mark_from(ahead[first], run);
+        /* In a full collection it is not noted what is no candidate. */
+        if (gc_is_candidate(run, ahead[first])) {
+            gc_mark_from(ahead[first], run);
+        }
         first = (first + 1) % AHEAD;
         count--;
     }

@@ -69,6 +69,7 @@ PYM_INLINE bool gc_is_count(uint8_t note)
     return (uint8_t)(note - 1) < GC_MANY;
 }
 
+/* Of an object, or of a free block. */
 PYM_INLINE bool gc_is_candidate(const struct gc_collection *run,
                                 const struct pygc_header *header)
 {
@@ -93,10 +94,9 @@ PYM_INLINE void gc_count_reference(void **slot, void *arg)
     }
     struct pygc_header *header = pygc_header_of(*slot);
     uint8_t *at = gc_note_at(run, header), note = *at;
-    if (note == GC_NO_CANDIDATE && !run->is_full) {
-        return;
-    }
-    if (PYM_LIKELY(note < GC_MANY - 1)) {
+    /* One comparison, whose outcome is known before the note has come from memory. */
+    unsigned least = run->is_full ? GC_NO_CANDIDATE : GC_NO_CANDIDATE + 1;
+    if (PYM_LIKELY(note - least < GC_MANY - 1 - least)) {
         *at = (uint8_t)(note + 1);
     } else if (note == GC_MANY) {
         ++*gc_many_count(run, header);
@@ -147,24 +147,92 @@ PYM_INLINE void gc_take_in_hand(struct gc_collection *run, struct gc_vector *lis
     }
 }
 
+/* What marking has at hand while it looks at an object: copies, since the compiler must
+ * believe that every note it writes may change the originals. */
+struct gc_marking {
+    struct gc_collection *run;
+    uint8_t *scratch;
+    uintptr_t swept;
+    void **stack;
+    size_t count;
+    size_t capacity;
+};
+
 /* Of an object that a reachable one refers to.  If the sweep will come by it, no more
  * is to be done now. */
-PYM_INLINE void gc_mark_reference(void **slot, void *arg)
+PYM_INLINE void gc_mark_reference(struct gc_collection *run, struct pygc_header *header)
 {
-    struct gc_collection *run = arg;
-    if (*slot == NULL) {
-        return;
-    }
-    struct pygc_header *header = pygc_header_of(*slot);
     uint8_t *at = gc_note_at(run, header);
     if (!gc_is_count(*at)) {
         return;
     }
     *at = GC_REACHABLE;
-    if (PYM_UNLIKELY((uintptr_t)header <= run->swept) || !pym_region_owns(header)) {
+    if ((uintptr_t)header <= run->swept || !pym_region_owns(header)) {
         gc_take_in_hand(run, &run->stack, header);
     }
 }
+
+/* The same where a common way is too long. */
+void gc_mark_by_the_way(struct gc_marking *at_hand, struct pygc_header *header);
+
+/* The same of a slot. */
+PYM_INLINE void gc_mark_slot(void **slot, void *arg)
+{
+    struct gc_marking *at_hand = arg;
+    if (*slot == NULL) {
+        return;
+    }
+    struct pygc_header *header = pygc_header_of(*slot);
+    if (PYM_UNLIKELY(!pym_region_owns(header))) {
+        gc_mark_by_the_way(at_hand, header);
+        return;
+    }
+    uint8_t *at = gc_scratch_of(at_hand->scratch, header);
+    if (gc_is_count(*at)) {
+        if (PYM_UNLIKELY((uintptr_t)header <= at_hand->swept)) {
+            gc_mark_by_the_way(at_hand, header);
+        } else {
+            *at = GC_REACHABLE;
+        }
+    }
+}
+
+/* The same without a branch that has to wait for the note, so that many notes are on
+ * their way from memory at once.  It writes to notes that do not change: in a young
+ * collection, those of old objects, too, which is why it is used in full ones only. */
+PYM_INLINE void gc_mark_slot_of_full(void **slot, void *arg)
+{
+    struct gc_marking *at_hand = arg;
+    if (*slot == NULL) {
+        return;
+    }
+    struct pygc_header *header = pygc_header_of(*slot);
+    if (PYM_UNLIKELY(!pym_region_owns(header) || at_hand->count == at_hand->capacity)) {
+        gc_mark_by_the_way(at_hand, header);
+        return;
+    }
+    uint8_t *at = gc_scratch_of(at_hand->scratch, header), note = *at;
+    bool is_count = gc_is_count(note);
+    at_hand->stack[at_hand->count] = header;
+    at_hand->count += (size_t)(is_count & ((uintptr_t)header <= at_hand->swept));
+    *at = (uint8_t)(note | (is_count ? GC_REACHABLE : 0));
+}
+
+PYM_INLINE void gc_mark_slots(struct gc_collection *run, const struct pygc_type *type,
+                              void *object)
+{
+    struct gc_marking at_hand = {run,           run->scratch,     run->swept,
+                                 run->stack.at, run->stack.count, run->stack.capacity};
+    if (run->generation == GC_GENERATIONS - 1) {
+        gc_each_strong_slot(type, object, gc_mark_slot_of_full, &at_hand);
+    } else {
+        gc_each_strong_slot(type, object, gc_mark_slot, &at_hand);
+    }
+    run->stack.count = at_hand.count;
+}
+
+/* For objects with many references, a part at a time. */
+void gc_mark_slot_of_part(void **slot, void *arg);
 
 int gc_mark_visited(void *object, void *arg);
 
@@ -184,19 +252,16 @@ PYM_INLINE void gc_promote(const struct gc_collection *run, struct pygc_header *
     }
 }
 
-/* Marks what a reachable object refers to. */
+/* Marks what a reachable candidate refers to. */
 PYM_INLINE void gc_mark_from(struct pygc_header *header, struct gc_collection *run)
 {
-    if (!gc_is_candidate(run, header)) {
-        return; /* of a full collection, where that is not noted */
-    }
     const struct pygc_type *type = gc_type_of(header);
     void *object = gc_object_of(header);
     run->survivors++;
     if (PYM_UNLIKELY(gc_is_traversed(type))) {
         (void)type->traverse(object, gc_mark_visited, run);
     } else {
-        gc_each_strong_slot(type, object, gc_mark_reference, run);
+        gc_mark_slots(run, type, object);
     }
     gc_promote(run, header, type);
 }
@@ -219,17 +284,34 @@ void gc_follow(struct gc_collection *run, size_t most);
 void gc_follow_root(struct pygc_header *header, struct gc_collection *run);
 
 /* Looks at a candidate in turn: if it is reachable, or a root, what it refers to is
- * reachable, too. */
+ * reachable, too.  Which of the two it is cannot be foreseen, that it is one of them
+ * can. */
 PYM_INLINE void gc_sweep(struct pygc_header *header, struct gc_collection *run)
 {
+    uint8_t *at = gc_note_at(run, header);
     run->swept = (uintptr_t)header;
-    if (!gc_is_reachable(run, header)) {
+    if (PYM_UNLIKELY(*at == GC_MANY)) {
         if (!gc_is_root(run, header)) {
             return;
         }
-        *gc_note_at(run, header) = GC_REACHABLE;
+    } else if ((*at != GC_REACHABLE) &
+               (header->refs - run->held <= (uint32_t)(*at - !run->is_full))) {
+        return;
     }
+    *at = GC_REACHABLE;
     gc_mark_from(header, run);
+}
+
+enum { GC_STACK_ENOUGH = 128 };
+
+/* Room for what the sweep leaves on the stack.  False if there is no memory. */
+bool gc_prepare_stack(struct gc_collection *run);
+
+/* Whether it is time to follow what the sweep has left on the stack: it is of no use
+ * one by one. */
+PYM_INLINE bool gc_has_to_follow(const struct gc_collection *run)
+{
+    return PYM_UNLIKELY(run->stack.count >= GC_STACK_ENOUGH);
 }
 
 /* ---- what is left ---- */

@@ -37,7 +37,7 @@ static void *take_block(struct pygc_heap *heap, unsigned cls)
     return block;
 }
 
-static void free_block(void *block)
+PYM_INLINE void free_block(void *block)
 {
     struct pym_pool *pool = pym_region_pool_of(block);
     void **list = pool->free_to;
@@ -114,14 +114,14 @@ static PYM_NOINLINE void free_large_or_watched(struct pygc_heap *heap,
     gc_free_dead(heap, false);
 }
 
-void gc_free_object(struct pygc_heap *heap, struct pygc_header *header)
+PYM_INLINE void free_object(struct pygc_heap *heap, struct pygc_header *header,
+                            const struct pygc_type *type)
 {
     unsigned generation = gc_generation_of(header);
-    bool is_cyclic = gc_type_of(header)->is_cyclic;
     if (generation == 0) {
-        heap->count[0] -= heap->count[0] > 0 && is_cyclic;
+        heap->count[0] -= heap->count[0] > 0 && type->is_cyclic;
     } else if (generation == GC_GENERATIONS - 1) {
-        heap->since_full -= is_cyclic;
+        heap->since_full -= type->is_cyclic;
     }
     if (PYM_LIKELY((header->bits & (GC_LARGE | GC_WATCHED)) == 0)) {
         gc_scratch_forget(heap, header);
@@ -129,6 +129,11 @@ void gc_free_object(struct pygc_heap *heap, struct pygc_header *header)
     } else {
         free_large_or_watched(heap, header);
     }
+}
+
+void gc_free_object(struct pygc_heap *heap, struct pygc_header *header)
+{
+    free_object(heap, header, gc_type_of(header));
 }
 
 bool gc_take_off_hand(struct pygc_header *header)
@@ -197,9 +202,12 @@ static struct pygc_header *new_small(struct pygc_heap *heap, size_t payload)
     return header;
 }
 
-static bool is_born_tracked(const struct pygc_type *type)
+/* How many objects one drop, or one allocation, may release; 0: all. */
+static size_t release_budget(const struct pygc_heap *heap)
 {
-    return type->is_cyclic && type->traverse == NULL;
+    enum { WITH_TARGET = 4096 };
+    return heap->release_budget != 0 || heap->pause_target == 0 ? heap->release_budget
+                                                                : WITH_TARGET;
 }
 
 /* What an allocation does besides, now and then.  False if it is to fail. */
@@ -211,7 +219,7 @@ static PYM_COLD bool do_what_is_due(struct pygc_heap *heap,
         gc_check_birth(heap, type, payload);
     }
     if (!heap->releasing && gc_has_pending(heap)) {
-        (void)pygc_release(heap, heap->release_budget);
+        (void)pygc_release(heap, release_budget(heap));
     }
     gc_collect_if_due(heap);
     if ((heap->debug & PYGC_DEBUG_FAIL) != 0 && gc_heap_random(heap) % FAILING == 0) {
@@ -221,10 +229,18 @@ static PYM_COLD bool do_what_is_due(struct pygc_heap *heap,
     return true;
 }
 
-static void *new_object(struct pygc_heap *heap, const struct pygc_type *type,
-                        size_t payload)
+PYM_INLINE void *begin_life(struct pygc_heap *heap, const struct pygc_type *type,
+                            struct pygc_header *header)
 {
-    heap->count[0] += type->is_cyclic;
+    header->bits |= heap->birth | type->birth;
+    header->refs = 1;
+    return gc_object_of(header);
+}
+
+/* An object that has been counted. */
+static PYM_NOINLINE void *new_object(struct pygc_heap *heap,
+                                     const struct pygc_type *type, size_t payload)
+{
     if (PYM_UNLIKELY(heap->count[0] >= heap->trigger) &&
         !do_what_is_due(heap, type, payload)) {
         return NULL;
@@ -233,18 +249,23 @@ static void *new_object(struct pygc_heap *heap, const struct pygc_type *type,
         PYM_LIKELY(payload <= PYM_SMALL_MAX - sizeof(struct pygc_header))
             ? new_small(heap, payload)
             : new_large(heap, payload);
-    if (PYM_UNLIKELY(header == NULL)) {
-        return NULL;
-    }
-    header->bits |= heap->birth | (is_born_tracked(type) ? GC_TRACKED : 0) |
-                    type->index << GC_TYPE_SHIFT;
-    header->refs = 1;
-    return gc_object_of(header);
+    return PYM_LIKELY(header != NULL) ? begin_life(heap, type, header) : NULL;
 }
 
 PYM_EXPORT void *pygc_alloc(pygc_heap *heap, const pygc_type *type)
 {
-    return new_object(heap, type, type->size);
+    heap->count[0] += type->is_cyclic;
+    void **bin = &heap->base.bins[type->cls];
+    struct pygc_header *header = *bin;
+    if (PYM_UNLIKELY(heap->count[0] >= heap->trigger || !type->is_small ||
+                     header == NULL)) {
+        return new_object(heap, type, type->size);
+    }
+    *bin = pym_link_get(header);
+    pym_track_allocated(header, sizeof(*header) + type->size);
+    header->bits = 0;
+    zero_payload(header, type->cls, type->size);
+    return begin_life(heap, type, header);
 }
 
 PYM_EXPORT void *pygc_alloc_var(pygc_heap *heap, const pygc_type *type, size_t n)
@@ -259,6 +280,7 @@ PYM_EXPORT void *pygc_alloc_var(pygc_heap *heap, const pygc_type *type, size_t n
         errno = ENOMEM;
         return NULL;
     }
+    heap->count[0] += type->is_cyclic;
     void *object = new_object(heap, type, bytes);
     if (object != NULL) {
         *(size_t *)object = n;
@@ -447,9 +469,13 @@ struct drops {
     struct pygc_header *first;
 };
 
-static void drop_into(struct drops *drops, void *object)
+PYM_INLINE void drop_slot(void **slot, void *arg)
 {
-    struct pygc_header *header = pygc_header_of(object);
+    struct drops *drops = arg;
+    if (*slot == NULL) {
+        return;
+    }
+    struct pygc_header *header = pygc_header_of(*slot);
     if (PYM_LIKELY((int32_t)header->refs > 1)) {
         header->refs--;
         return;
@@ -465,13 +491,6 @@ static void drop_into(struct drops *drops, void *object)
         drops->first = header;
     } else {
         push_pending(drops->heap, header);
-    }
-}
-
-static void drop_slot(void **slot, void *arg)
-{
-    if (*slot != NULL) {
-        drop_into(arg, *slot);
     }
 }
 
@@ -528,14 +547,13 @@ static bool release_with_ceremony(struct pygc_heap *heap, struct pygc_header *he
 }
 
 /* Releases an object, whose count is 0; what is to be released next, or NULL. */
-static struct pygc_header *release_one(struct pygc_heap *heap,
-                                       struct pygc_header *header)
+PYM_INLINE struct pygc_header *release_one(struct pygc_heap *heap,
+                                           struct pygc_header *header)
 {
     const struct pygc_type *type = gc_type_of(header);
-    if (PYM_UNLIKELY(!type->is_plain || (header->bits & GC_WEAK) != 0)) {
-        if (!release_with_ceremony(heap, header, type)) {
-            return NULL;
-        }
+    if (PYM_UNLIKELY(!type->is_plain || (header->bits & GC_WEAK) != 0) &&
+        !release_with_ceremony(heap, header, type)) {
+        return NULL;
     }
     struct drops drops = {heap, NULL};
     gc_each_strong_slot(type, gc_object_of(header), drop_slot, &drops);
@@ -546,7 +564,7 @@ static struct pygc_header *release_one(struct pygc_heap *heap,
         }
         type->dealloc(gc_object_of(header));
     }
-    gc_free_object(heap, header);
+    free_object(heap, header, type);
     return drops.first;
 }
 
@@ -577,7 +595,7 @@ static void release(struct pygc_heap *heap, struct pygc_header *header)
 {
     if (heap->releasing) {
         push_pending(heap, header);
-    } else if (PYM_UNLIKELY(release_some(heap, header, heap->release_budget))) {
+    } else if (PYM_UNLIKELY(release_some(heap, header, release_budget(heap)))) {
         gc_heap_set_trigger(heap);
     }
 }

@@ -134,9 +134,8 @@ PYM_INLINE bool walk_pool(struct gc_cycle *cycle, const struct pym_pool *pool,
     char *block = first_block(cycle, pool, size);
     char *end = pym_pool_block(pool, 0) + pool->carved * size;
     for (; block < end; block += size) {
-        struct pygc_header *header = gc_live_header(block);
-        if (header != NULL && gc_is_candidate(&cycle->run, header) &&
-            !fn(cycle, header)) {
+        struct pygc_header *header = (void *)block;
+        if (gc_is_candidate(&cycle->run, header) && !fn(cycle, header)) {
             cycle->block_at = (uintptr_t)block + size;
             return false;
         }
@@ -282,7 +281,7 @@ static bool follow(struct gc_cycle *cycle)
     enum { AT_ONCE = 32 };
     struct gc_collection *run = &cycle->run;
     for (;;) {
-        if (!do_parts(cycle, gc_mark_reference)) {
+        if (!do_parts(cycle, gc_mark_slot_of_part)) {
             return false;
         }
         if (run->stack.count == 0) {
@@ -303,7 +302,7 @@ static bool follow(struct gc_cycle *cycle)
 static bool sweep_one(struct gc_cycle *cycle, struct pygc_header *header)
 {
     gc_sweep(header, &cycle->run);
-    return follow(cycle) && !is_over(cycle, 1);
+    return (!gc_has_to_follow(&cycle->run) || follow(cycle)) && !is_over(cycle, 1);
 }
 
 static bool sweep_small(struct gc_cycle *cycle)
@@ -507,7 +506,6 @@ static bool fill_batch(struct gc_cycle *cycle, uint64_t most, uint64_t *weight)
 static void decide(struct gc_cycle *cycle)
 {
     struct gc_collection *run = &cycle->run;
-    int64_t since_full = run->heap->since_full;
     run->failed |= !gc_scratch_prepare(run->heap);
     run->scratch = run->heap->scratch;
     run->is_sliced = false;
@@ -522,7 +520,6 @@ static void decide(struct gc_cycle *cycle)
     }
     run->is_sliced = true;
     run->garbage.count = 0;
-    run->heap->since_full = since_full; /* garbage is counted as such */
 }
 
 /* A cost that has grown is believed at once. */
@@ -731,6 +728,22 @@ static enum phase next_phase(struct gc_cycle *cycle)
     }
 }
 
+/* For what the program has made since the last slice.  False if there is no memory. */
+static bool prepare(struct gc_cycle *cycle)
+{
+    struct gc_collection *run = &cycle->run;
+    run->failed |= !gc_scratch_prepare(run->heap) || !gc_prepare_stack(run);
+    run->scratch = run->heap->scratch;
+    run->stale = run->stack.count;
+    return !run->failed;
+}
+
+static void enter_phase(struct gc_cycle *cycle, enum phase phase)
+{
+    cycle->phase = phase;
+    cycle->has_begun = false;
+}
+
 /* Goes on until the slice is over, or all is done. */
 static void do_slice(struct gc_cycle *cycle)
 {
@@ -738,12 +751,8 @@ static void do_slice(struct gc_cycle *cycle)
     uint64_t begin = gc_now();
     heap->collecting = true;
     cycle->has_worked = false;
-    cycle->run.stale = cycle->run.stack.count;
-    cycle->run.failed |= !gc_scratch_prepare(heap);
-    cycle->run.scratch = heap->scratch;
-    if (cycle->run.failed && cycle->phase < RESETTING) {
-        cycle->phase = RESETTING;
-        cycle->has_begun = false;
+    if (cycle->phase < RESETTING && !prepare(cycle)) {
+        enter_phase(cycle, RESETTING);
     }
     while (cycle->phase != DONE) {
         if (!cycle->has_begun) {
@@ -754,8 +763,7 @@ static void do_slice(struct gc_cycle *cycle)
         if (!done && (!cycle->run.failed || cycle->phase >= RESETTING)) {
             break;
         }
-        cycle->phase = next_phase(cycle);
-        cycle->has_begun = false;
+        enter_phase(cycle, next_phase(cycle));
         cycle->has_worked = true;
     }
     heap->collecting = false;
@@ -887,8 +895,7 @@ void gc_cycle_abandon(struct pygc_heap *heap)
     struct gc_cycle *cycle = heap->cycle;
     cycle->is_abandoned = true;
     if (cycle->phase < RESETTING) {
-        cycle->phase = RESETTING;
-        cycle->has_begun = false;
+        enter_phase(cycle, RESETTING);
     }
     cycle->deadline = UINT64_MAX;
     do_slice(cycle);

@@ -2,6 +2,7 @@
 
 #include "alloc.h"
 #include "atomic.h"
+#include "gc_heap.h"
 
 #include <errno.h>
 #include <string.h>
@@ -110,6 +111,8 @@ static bool add(struct pygc_type *type)
     } while (!atomic_compare_exchange_weak_explicit(
         &last_index, &last, last + 1, memory_order_relaxed, memory_order_relaxed));
     type->index = last + 1;
+    type->birth = type->index << GC_TYPE_SHIFT |
+                  (type->is_cyclic && type->traverse == NULL ? GC_TRACKED : 0);
     gc_types[type->index] = type;
     return true;
 }
@@ -135,6 +138,14 @@ PYM_EXPORT pygc_type *pygc_type_new(const struct pygc_type_spec *spec)
     set_runs(type, (struct gc_run *)(type + 1), spec);
     set_traverse(type, spec);
     find_cycles(type, spec);
+    type->is_single = type->strong_runs <= 1 && type->strong_item_runs == 0;
+    if (type->strong_runs == 1) {
+        type->single = type->runs[0];
+    }
+    type->is_small = spec->size <= PYM_SMALL_MAX - sizeof(struct pygc_header);
+    type->cls =
+        (uint8_t)(type->is_small ? pym_class_of(sizeof(struct pygc_header) + spec->size)
+                                 : 0);
     type->is_plain = type->traverse == NULL && spec->finalize == NULL &&
                      spec->dealloc == NULL && !gc_has_weak_slots(type);
     if (!add(type)) {

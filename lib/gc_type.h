@@ -20,6 +20,15 @@ struct gc_run {
 };
 
 struct pygc_type {
+    /* In one line of the cache: what every birth, death and collection of an object
+     * asks for. */
+    struct gc_run single; /* the strong slots, if they are one run, or none */
+    bool is_single;
+    bool is_cyclic;
+    bool is_plain;  /* its death is no more than dropping its strong slots */
+    uint8_t cls;    /* of an object without items */
+    bool is_small;  /* it is in a pool */
+    uint32_t birth; /* what a new header's bits get from the type */
     size_t size;
     size_t item_size;
     /* Strong slots of the object, of an item, weak ones of both: in this order. */
@@ -29,9 +38,7 @@ struct pygc_type {
     uint16_t weak_runs;
     uint16_t weak_item_runs;
     uint32_t index;
-    bool is_cyclic;
     bool reaches_any; /* from it, by slots, objects of all types may be reached */
-    bool is_plain;    /* its death is no more than dropping its strong slots */
     unsigned flags;
     /* NULL with strong slots.  A traverse that is given beside them is only compared
      * with them: see gc_verify.c. */
@@ -85,8 +92,15 @@ PYM_INLINE void gc_each_slot_in(char *start, const struct gc_run *runs, unsigned
 PYM_INLINE void gc_each_strong_slot(const struct pygc_type *type, void *object,
                                     gc_slot_fn *fn, void *arg)
 {
+    if (PYM_LIKELY(type->is_single)) {
+        void **slot = (void **)(void *)((char *)object + type->single.offset);
+        for (void **end = slot + type->single.count; slot < end; slot++) {
+            fn(slot, arg);
+        }
+        return;
+    }
     gc_each_slot_in(object, type->runs, type->strong_runs, fn, arg);
-    if (PYM_UNLIKELY(type->strong_item_runs != 0)) {
+    if (type->strong_item_runs != 0) {
         char *item = (char *)object + type->size;
         for (size_t i = gc_item_count(type, object); i > 0; i--) {
             gc_each_slot_in(item, type->runs + type->strong_runs,

@@ -2,7 +2,7 @@
 import html
 import math
 
-from . import charts
+from . import charts, gc_tables
 from .allocators import OURS
 from .goals import Goals
 from .summary import MAIN, METRICS
@@ -77,14 +77,21 @@ def interval_text(estimate):
     return f"{estimate.low:.3f} to {estimate.high:.3f}"
 
 
+def outcome_cell(text):
+    """Coloured if it says how a bar was met."""
+    css = text.partition(",")[0]
+    return (css, escape(text)) if css in ("met", "missed") else text
+
+
 def details(title, content):
     return f"<details><summary>{escape(title)}</summary>\n{content}</details>\n"
 
 
 class Page:
-    def __init__(self, summary, samples):
+    def __init__(self, summary, samples, objects=None):
         self.summary = summary
         self.samples = samples
+        self.objects = objects  # gc_tables.Figures
         self.parts = []
 
     def add(self, text):
@@ -291,6 +298,21 @@ class Page:
             self.add("<h2>Figures of the workloads' own</h2>\n<p>Medians.</p>\n")
             self.add(table(["", "figure", "", *self.summary.allocators], rows, left=(1, 2)))
 
+    def object_layer(self):
+        if self.objects is None:
+            return
+        versions = ", ".join(f"{name} {v}" for name, v in self.objects.versions.items())
+        self.add(
+            f"<h2>Object layer</h2>\n<p>The same nodes under {escape(gc_tables.OURS)} (with a "
+            f"pause target of 1 ms: {escape(gc_tables.SLICED)}) and under others, measured by "
+            f'bench/gc-compare in {self.objects.rounds()} rounds.</p>\n<p class="soft">'
+            f"{escape(versions)}</p>\n"
+        )
+        for one in gc_tables.tables(self.objects):
+            rows = [[outcome_cell(cell) for cell in row] for row in one.rows]
+            self.add(f'<h3>{escape(one.title)}</h3>\n<p class="soft">{escape(one.note)}</p>\n')
+            self.add(table(one.head, rows, left=one.left))
+
     def commands(self):
         rows = [
             (name, ", ".join(described["groups"]), described["package"],
@@ -307,14 +329,15 @@ class Page:
             f"{row['workload']} on {row['allocator']}: {row['status']}: {row['error']}"
             for row in self.summary.failures
         ]
+        lines += self.objects.complaints() if self.objects else []
         self.add("<h2>Left out, failed</h2>\n")
         items = "".join(f"<li>{escape(line)}</li>\n" for line in lines)
         self.add(f"<ul>\n{items}</ul>\n" if lines else "<p>Nothing.</p>\n")
 
     def text(self):
         for section in (self.head, self.reading, self.means, self.goals, self.workloads,
-                        self.rss, self.scaling, self.own_figures, self.commands,
-                        self.left_out):
+                        self.rss, self.scaling, self.own_figures, self.object_layer,
+                        self.commands, self.left_out):
             section()
         return (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

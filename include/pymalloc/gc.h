@@ -357,6 +357,9 @@ ptrdiff_t pygc_collect(pygc_heap *heap, int generation);
  * whose objects refer to each other is freed in one slice, together; if it is so much
  * that this takes longer, that is an exception, which pygc_stats counts.
  *
+ * One drop then releases at most 4,096 objects, if pygc_set_release_budget has not said
+ * how many.
+ *
  * pygc_step does some of a collection of everything now, for a program that has
  * nothing else to do: for about budget_ns, or, if there was nothing to do, not at all.
  * It begins one if objects have been made since the last.  Returns 1 if more is left
