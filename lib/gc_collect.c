@@ -30,20 +30,20 @@ enum { ENTRIES_KEPT = 4096 };
 
 /* ---- candidates ---- */
 
-typedef void candidate_fn(struct pygc_header *header, struct gc_collection *run);
-
 PYM_INLINE void each_in_pool(struct gc_collection *run, const struct pym_pool *pool,
-                             candidate_fn *fn)
+                             gc_header_fn *fn, void *arg)
 {
     size_t size = pym_class_size(pool->cls);
     char *block = pym_pool_block(pool, 0);
     char *end = block + pool->carved * size;
     for (; block < end; block += size) {
         if (gc_is_candidate(run, (struct pygc_header *)(void *)block)) {
-            fn((struct pygc_header *)(void *)block, run);
+            fn((struct pygc_header *)(void *)block, arg);
         }
     }
 }
+
+typedef void candidate_fn(struct pygc_header *header, struct gc_collection *run);
 
 /* The list of large objects begins with the youngest. */
 static PYM_NOINLINE void each_large(struct gc_collection *run, candidate_fn *fn)
@@ -129,29 +129,45 @@ static void reset_notes(struct gc_collection *run)
 
 /* ---- finding garbage ---- */
 
+PYM_INLINE void note(struct pygc_header *header, void *arg)
+{
+    gc_note_candidate(header, arg);
+}
+
 static void note_pool(struct gc_collection *run, const struct pym_pool *pool)
 {
-    each_in_pool(run, pool, gc_note_candidate);
+    each_in_pool(run, pool, note, run);
+}
+
+PYM_INLINE void count(struct pygc_header *header, void *arg)
+{
+    gc_count_from(header, arg);
 }
 
 static void count_pool(struct gc_collection *run, const struct pym_pool *pool)
 {
-    each_in_pool(run, pool, gc_count_from);
+    each_in_pool(run, pool, count, run);
+}
+
+PYM_INLINE void sweep(struct pygc_header *header, void *arg)
+{
+    struct gc_marking *at_hand = arg;
+    gc_sweep(header, at_hand);
+    if (gc_has_to_follow(at_hand)) {
+        struct gc_collection *run = at_hand->run;
+        gc_put_back(at_hand);
+        gc_follow(run, SIZE_MAX);
+        *at_hand = gc_take_at_hand(run);
+    }
 }
 
 /* In the order of addresses, so that what the others refer to further on need not be
  * remembered. */
-PYM_INLINE void sweep(struct pygc_header *header, struct gc_collection *run)
-{
-    gc_sweep(header, run);
-    if (gc_has_to_follow(run)) {
-        gc_follow(run, SIZE_MAX);
-    }
-}
-
 static void sweep_pool(struct gc_collection *run, const struct pym_pool *pool)
 {
-    each_in_pool(run, pool, sweep);
+    struct gc_marking at_hand = gc_take_at_hand(run);
+    each_in_pool(run, pool, sweep, &at_hand);
+    gc_put_back(&at_hand);
 }
 
 /* Survivors of generation 0 are in generation 1. */

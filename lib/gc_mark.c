@@ -110,11 +110,9 @@ PYM_NOINLINE void gc_mark_by_the_way(struct gc_marking *at_hand,
                                      struct pygc_header *header)
 {
     struct gc_collection *run = at_hand->run;
-    run->stack.count = at_hand->count;
+    gc_put_back(at_hand);
     gc_mark_reference(run, header);
-    at_hand->stack = run->stack.at;
-    at_hand->count = run->stack.count;
-    at_hand->capacity = run->stack.capacity;
+    *at_hand = gc_take_at_hand(run);
 }
 
 /* Whether an object that was pushed in an earlier slice is still there, and has not

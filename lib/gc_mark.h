@@ -156,6 +156,7 @@ struct gc_marking {
     void **stack;
     size_t count;
     size_t capacity;
+    uint64_t survivors;
 };
 
 /* Of an object that a reachable one refers to.  If the sweep will come by it, no more
@@ -218,17 +219,21 @@ PYM_INLINE void gc_mark_slot_of_full(void **slot, void *arg)
     *at = (uint8_t)(note | (is_count ? GC_REACHABLE : 0));
 }
 
-PYM_INLINE void gc_mark_slots(struct gc_collection *run, const struct pygc_type *type,
-                              void *object)
+/* Between the two, at_hand is what counts, and run->stack and run->survivors are not.
+ */
+PYM_INLINE struct gc_marking gc_take_at_hand(struct gc_collection *run)
 {
-    struct gc_marking at_hand = {run,           run->scratch,     run->swept,
-                                 run->stack.at, run->stack.count, run->stack.capacity};
-    if (run->generation == GC_GENERATIONS - 1) {
-        gc_each_strong_slot(type, object, gc_mark_slot_of_full, &at_hand);
-    } else {
-        gc_each_strong_slot(type, object, gc_mark_slot, &at_hand);
-    }
-    run->stack.count = at_hand.count;
+    return (struct gc_marking){run,           run->scratch,     run->swept,
+                               run->stack.at, run->stack.count, run->stack.capacity,
+                               run->survivors};
+}
+
+PYM_INLINE void gc_put_back(const struct gc_marking *at_hand)
+{
+    struct gc_collection *run = at_hand->run;
+    run->swept = at_hand->swept;
+    run->stack.count = at_hand->count;
+    run->survivors = at_hand->survivors;
 }
 
 /* For objects with many references, a part at a time. */
@@ -253,17 +258,30 @@ PYM_INLINE void gc_promote(const struct gc_collection *run, struct pygc_header *
 }
 
 /* Marks what a reachable candidate refers to. */
-PYM_INLINE void gc_mark_from(struct pygc_header *header, struct gc_collection *run)
+PYM_INLINE void gc_mark_from_at_hand(struct pygc_header *header,
+                                     struct gc_marking *at_hand)
 {
+    struct gc_collection *run = at_hand->run;
     const struct pygc_type *type = gc_type_of(header);
     void *object = gc_object_of(header);
-    run->survivors++;
+    at_hand->survivors++;
     if (PYM_UNLIKELY(gc_is_traversed(type))) {
+        gc_put_back(at_hand);
         (void)type->traverse(object, gc_mark_visited, run);
+        *at_hand = gc_take_at_hand(run);
+    } else if (run->generation == GC_GENERATIONS - 1) {
+        gc_each_strong_slot(type, object, gc_mark_slot_of_full, at_hand);
     } else {
-        gc_mark_slots(run, type, object);
+        gc_each_strong_slot(type, object, gc_mark_slot, at_hand);
     }
     gc_promote(run, header, type);
+}
+
+PYM_INLINE void gc_mark_from(struct pygc_header *header, struct gc_collection *run)
+{
+    struct gc_marking at_hand = gc_take_at_hand(run);
+    gc_mark_from_at_hand(header, &at_hand);
+    gc_put_back(&at_hand);
 }
 
 /* Whether an object's references are better looked at in parts.  Those that are not
@@ -286,10 +304,11 @@ void gc_follow_root(struct pygc_header *header, struct gc_collection *run);
 /* Looks at a candidate in turn: if it is reachable, or a root, what it refers to is
  * reachable, too.  Which of the two it is cannot be foreseen, that it is one of them
  * can. */
-PYM_INLINE void gc_sweep(struct pygc_header *header, struct gc_collection *run)
+PYM_INLINE void gc_sweep(struct pygc_header *header, struct gc_marking *at_hand)
 {
+    struct gc_collection *run = at_hand->run;
     uint8_t *at = gc_note_at(run, header);
-    run->swept = (uintptr_t)header;
+    at_hand->swept = (uintptr_t)header;
     if (PYM_UNLIKELY(*at == GC_MANY)) {
         if (!gc_is_root(run, header)) {
             return;
@@ -299,7 +318,7 @@ PYM_INLINE void gc_sweep(struct pygc_header *header, struct gc_collection *run)
         return;
     }
     *at = GC_REACHABLE;
-    gc_mark_from(header, run);
+    gc_mark_from_at_hand(header, at_hand);
 }
 
 enum { GC_STACK_ENOUGH = 128 };
@@ -309,9 +328,9 @@ bool gc_prepare_stack(struct gc_collection *run);
 
 /* Whether it is time to follow what the sweep has left on the stack: it is of no use
  * one by one. */
-PYM_INLINE bool gc_has_to_follow(const struct gc_collection *run)
+PYM_INLINE bool gc_has_to_follow(const struct gc_marking *at_hand)
 {
-    return PYM_UNLIKELY(run->stack.count >= GC_STACK_ENOUGH);
+    return PYM_UNLIKELY(at_hand->count >= GC_STACK_ENOUGH);
 }
 
 /* ---- what is left ---- */

@@ -301,8 +301,10 @@ static bool follow(struct gc_cycle *cycle)
 
 static bool sweep_one(struct gc_cycle *cycle, struct pygc_header *header)
 {
-    gc_sweep(header, &cycle->run);
-    return (!gc_has_to_follow(&cycle->run) || follow(cycle)) && !is_over(cycle, 1);
+    struct gc_marking at_hand = gc_take_at_hand(&cycle->run);
+    gc_sweep(header, &at_hand);
+    gc_put_back(&at_hand);
+    return (!gc_has_to_follow(&at_hand) || follow(cycle)) && !is_over(cycle, 1);
 }
 
 static bool sweep_small(struct gc_cycle *cycle)
