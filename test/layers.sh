@@ -18,7 +18,7 @@ table='
 5: inspect stats profile
 6: alloc lifecycle
 7: control interpose interpose_cxx interpose_dl
-8: gc_type gc_heap gc_scratch gc_check gc_verify gc_object gc_weakref gc_collect gc_inspect gc_mark gc_dispose gc_pace gc_slice gc_group
+8: gc_type gc_heap gc_scratch gc_check gc_verify gc_object gc_weakref gc_collect gc_inspect gc_mark gc_dispose gc_pace gc_slice gc_phase gc_decide gc_group
 '
 
 work=$(mktemp -d)
