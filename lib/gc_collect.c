@@ -26,7 +26,7 @@
 #include <string.h>
 
 /* Memory for so many entries stays with the heap from one collection to the next. */
-enum { ENTRIES_KEPT = 4096 };
+enum { ENTRIES_KEPT = 16384 };
 
 /* ---- candidates ---- */
 
@@ -64,19 +64,20 @@ static PYM_NOINLINE void each_large(struct gc_collection *run, candidate_fn *fn)
 
 typedef void pool_fn(struct gc_collection *run, const struct pym_pool *pool);
 
-PYM_INLINE void each_pool(struct gc_collection *run, pool_fn *fn)
+static void each_listed_pool(struct gc_collection *run, pool_fn *fn)
 {
-    if (run->generation < GC_GENERATIONS - 1) {
-        for (size_t i = 0; i < run->pools.count; i++) {
-            fn(run, run->pools.at[i]);
-        }
-    } else {
-        size_t end = pym_region_limit() >> PYM_POOL_SHIFT;
-        for (size_t i = pym_region.first_arena * PYM_ARENA_POOLS; i < end; i++) {
-            struct pym_pool *pool = pym_region_pool_at(i << PYM_POOL_SHIFT);
-            if (gc_heap_has_pool(run->heap, pool)) {
-                fn(run, pool);
-            }
+    for (size_t i = 0; i < run->pools.count; i++) {
+        fn(run, run->pools.at[i]);
+    }
+}
+
+static void each_pool(struct gc_collection *run, pool_fn *fn)
+{
+    size_t end = pym_region_limit() >> PYM_POOL_SHIFT;
+    for (size_t i = pym_region.first_arena * PYM_ARENA_POOLS; i < end; i++) {
+        struct pym_pool *pool = pym_region_pool_at(i << PYM_POOL_SHIFT);
+        if (gc_heap_has_pool(run->heap, pool)) {
+            fn(run, pool);
         }
     }
 }
@@ -129,26 +130,6 @@ static void reset_notes(struct gc_collection *run)
 
 /* ---- finding garbage ---- */
 
-PYM_INLINE void note(struct pygc_header *header, void *arg)
-{
-    gc_note_candidate(header, arg);
-}
-
-static void note_pool(struct gc_collection *run, const struct pym_pool *pool)
-{
-    each_in_pool(run, pool, note, run);
-}
-
-PYM_INLINE void count(struct pygc_header *header, void *arg)
-{
-    gc_count_from(header, arg);
-}
-
-static void count_pool(struct gc_collection *run, const struct pym_pool *pool)
-{
-    each_in_pool(run, pool, count, run);
-}
-
 PYM_INLINE void sweep(struct pygc_header *header, void *arg)
 {
     struct gc_marking *at_hand = arg;
@@ -161,13 +142,50 @@ PYM_INLINE void sweep(struct pygc_header *header, void *arg)
     }
 }
 
-/* In the order of addresses, so that what the others refer to further on need not be
- * remembered. */
-static void sweep_pool(struct gc_collection *run, const struct pym_pool *pool)
+/* ---- of a young generation ----
+ *
+ * Its objects may be few among the others of their pools.  These are walked once; then
+ * the candidates are in a list, in the order of addresses, large ones at its end.  What
+ * is left of that is the list of garbage. */
+
+PYM_INLINE void list_candidate(struct pygc_header *header, void *arg)
+{
+    struct gc_collection *run = arg;
+    gc_note_candidate(header, run);
+    run->failed |= !gc_vector_push(&run->garbage, header);
+}
+
+static void list_candidates_in(struct gc_collection *run, const struct pym_pool *pool)
+{
+    each_in_pool(run, pool, list_candidate, run);
+}
+
+static void list_large_candidate(struct pygc_header *header, struct gc_collection *run)
+{
+    list_candidate(header, run);
+}
+
+static void sweep_list(struct gc_collection *run, size_t small)
 {
     struct gc_marking at_hand = gc_take_at_hand(run);
-    each_in_pool(run, pool, sweep, &at_hand);
+    for (size_t i = 0; i < small; i++) {
+        sweep(run->garbage.at[i], &at_hand);
+    }
     gc_put_back(&at_hand);
+    run->swept = UINTPTR_MAX;
+    gc_follow(run, SIZE_MAX);
+    for (size_t i = small; i < run->garbage.count; i++) {
+        gc_follow_root(run->garbage.at[i], run);
+    }
+}
+
+static void keep_garbage_in_list(struct gc_collection *run)
+{
+    size_t count = run->garbage.count;
+    run->garbage.count = 0;
+    for (size_t i = 0; i < count && run->survivors != run->candidates; i++) {
+        gc_gather(run->garbage.at[i], run);
+    }
 }
 
 /* Survivors of generation 0 are in generation 1. */
@@ -178,25 +196,65 @@ static void list_survivors(struct gc_collection *run)
     }
 }
 
-static void find_garbage(struct gc_collection *run)
+static void find_young_garbage(struct gc_collection *run)
 {
-    if (!run->is_full) {
-        each_pool(run, note_pool);
-        each_large(run, gc_note_candidate);
+    each_listed_pool(run, list_candidates_in);
+    size_t small = run->garbage.count;
+    each_large(run, list_large_candidate);
+    for (size_t i = 0; i < run->garbage.count && !run->failed; i++) {
+        gc_count_from(run->garbage.at[i], run);
     }
+    if (!run->failed) {
+        list_survivors(run);
+        sweep_list(run, small);
+        keep_garbage_in_list(run);
+    }
+}
+
+/* ---- of all generations ---- */
+
+PYM_INLINE void count(struct pygc_header *header, void *arg)
+{
+    gc_count_from(header, arg);
+}
+
+static void count_pool(struct gc_collection *run, const struct pym_pool *pool)
+{
+    each_in_pool(run, pool, count, run);
+}
+
+/* In the order of addresses, so that what the others refer to further on need not be
+ * remembered. */
+static void sweep_pool(struct gc_collection *run, const struct pym_pool *pool)
+{
+    struct gc_marking at_hand = gc_take_at_hand(run);
+    each_in_pool(run, pool, sweep, &at_hand);
+    gc_put_back(&at_hand);
+}
+
+static void find_all_garbage(struct gc_collection *run)
+{
     each_pool(run, count_pool);
     each_large(run, gc_count_from);
     if (run->failed) {
         return;
     }
-    list_survivors(run);
     each_pool(run, sweep_pool);
     run->swept = UINTPTR_MAX;
     gc_follow(run, SIZE_MAX);
     each_large(run, gc_follow_root);
-    if (!run->failed && run->survivors != run->candidates) {
+    if (run->survivors != run->candidates) {
         each_pool(run, gc_gather_pool);
         each_large(run, gc_gather);
+    }
+}
+
+static void find_garbage(struct gc_collection *run)
+{
+    if (run->is_full) {
+        find_all_garbage(run);
+    } else {
+        find_young_garbage(run);
     }
     if (!run->failed) {
         gc_renew_lists(run);
