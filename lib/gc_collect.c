@@ -167,6 +167,9 @@ static void list_large_candidate(struct pygc_header *header, struct gc_collectio
 
 static void sweep_list(struct gc_collection *run, size_t small)
 {
+    for (size_t i = small; i < run->garbage.count; i++) {
+        gc_mark_root(run->garbage.at[i], run);
+    }
     struct gc_marking at_hand = gc_take_at_hand(run);
     for (size_t i = 0; i < small; i++) {
         sweep(run->garbage.at[i], &at_hand);
@@ -174,9 +177,6 @@ static void sweep_list(struct gc_collection *run, size_t small)
     gc_put_back(&at_hand);
     run->swept = UINTPTR_MAX;
     gc_follow(run, SIZE_MAX);
-    for (size_t i = small; i < run->garbage.count; i++) {
-        gc_follow_root(run->garbage.at[i], run);
-    }
 }
 
 static void keep_garbage_in_list(struct gc_collection *run)
@@ -239,10 +239,10 @@ static void find_all_garbage(struct gc_collection *run)
     if (run->failed) {
         return;
     }
+    each_large(run, gc_mark_root);
     each_pool(run, sweep_pool);
     run->swept = UINTPTR_MAX;
     gc_follow(run, SIZE_MAX);
-    each_large(run, gc_follow_root);
     if (run->survivors != run->candidates) {
         each_pool(run, gc_gather_pool);
         each_large(run, gc_gather);

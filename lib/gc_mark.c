@@ -173,13 +173,18 @@ PYM_NOINLINE void gc_follow(struct gc_collection *run, size_t most)
     }
 }
 
-void gc_follow_root(struct pygc_header *header, struct gc_collection *run)
+void gc_mark_root(struct pygc_header *header, struct gc_collection *run)
 {
     if (!gc_is_reachable(run, header) && gc_is_root(run, header)) {
         *gc_note_at(run, header) = GC_REACHABLE;
         gc_mark_from(header, run);
-        gc_follow(run, SIZE_MAX);
     }
+}
+
+void gc_follow_root(struct pygc_header *header, struct gc_collection *run)
+{
+    gc_mark_root(header, run);
+    gc_follow(run, SIZE_MAX);
 }
 
 /* ---- garbage ---- */

@@ -297,8 +297,12 @@ PYM_INLINE bool gc_is_huge(const struct pygc_header *header)
  * these; the rest stays there. */
 void gc_follow(struct gc_collection *run, size_t most);
 
-/* If a candidate that has not been found reachable is a root, marks all that can be
- * reached from it. */
+/* If a candidate that has not been found reachable is a root, marks what it refers to.
+ * Of large ones this is done before the sweep, which then comes by what a very large
+ * one refers to: all that would fill the stack otherwise. */
+void gc_mark_root(struct pygc_header *header, struct gc_collection *run);
+
+/* The same, and follows that at once. */
 void gc_follow_root(struct pygc_header *header, struct gc_collection *run);
 
 /* Looks at a candidate in turn: if it is reachable, or a root, what it refers to is

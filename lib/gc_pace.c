@@ -58,12 +58,14 @@ static bool is_too_much(const struct pygc_heap *heap, uint64_t objects)
 }
 
 /* The more a heap has grown since it was last looked at as a whole, the more garbage
- * may lie in what is old: a quarter at most.  With slices a part of that is kept for
- * what is born while they last. */
+ * may lie in what is old: a quarter at most, and a little less, since some of what was
+ * alive then may be garbage now.  With slices a part of that is kept for what is born
+ * while they last. */
 static bool is_full_worth_while(const struct pygc_heap *heap)
 {
-    int64_t sixteenths = heap->pause_target != 0 ? 4 - GC_SLICED_GROWTH : 4;
-    return heap->since_full * 16 >= heap->seen_by_full * sixteenths;
+    enum { QUARTER_OF_64 = 15 };
+    int64_t part = QUARTER_OF_64 - (heap->pause_target != 0 ? 4 * GC_SLICED_GROWTH : 0);
+    return heap->since_full * 64 >= heap->seen_by_full * part;
 }
 
 /* What is found by looking at generation 0 alone has been nothing for a while: its

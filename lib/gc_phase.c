@@ -189,10 +189,10 @@ static bool sweep_one(struct gc_cycle *cycle, struct pygc_header *header)
 
 static bool sweep_small(struct gc_cycle *cycle)
 {
-    return follow(cycle) && walk_pools(cycle, sweep_one);
+    return follow(cycle) && walk_pools(cycle, sweep_one) && follow(cycle);
 }
 
-/* Roots that the sweep has not come by are followed by way of the stack. */
+/* Of what is not swept, roots are followed by way of the stack. */
 static bool push_root(struct gc_cycle *cycle, struct pygc_header *header)
 {
     struct gc_collection *run = &cycle->run;
@@ -205,7 +205,6 @@ static bool push_root(struct gc_cycle *cycle, struct pygc_header *header)
 
 static bool sweep_large(struct gc_cycle *cycle)
 {
-    cycle->run.swept = UINTPTR_MAX;
     return follow(cycle) && walk_large(cycle, push_root);
 }
 

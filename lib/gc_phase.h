@@ -11,8 +11,8 @@
 enum gc_phase {
     GC_COUNTING,
     GC_COUNTING_LARGE,
-    GC_SWEEPING,
     GC_SWEEPING_LARGE,
+    GC_SWEEPING,
     GC_GATHERING,
     GC_GATHERING_LARGE,
     /* The same among the suspects. */

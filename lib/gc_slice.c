@@ -115,6 +115,7 @@ static enum gc_phase after_gathering(struct gc_cycle *cycle)
     cycle->candidates = run->candidates;
     cycle->seen = run->survivors + cycle->suspects.count;
     run->is_full = false;
+    run->swept = UINTPTR_MAX;
     gc_many_forget(run);
     return cycle->suspects.count == 0 ? GC_RESETTING
            : is_little(cycle)         ? GC_DISPOSING
