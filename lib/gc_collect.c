@@ -37,8 +37,9 @@ PYM_INLINE void each_in_pool(struct gc_collection *run, const struct pym_pool *p
     char *block = pym_pool_block(pool, 0);
     char *end = block + pool->carved * size;
     for (; block < end; block += size) {
-        if (gc_is_candidate(run, (struct pygc_header *)(void *)block)) {
-            fn((struct pygc_header *)(void *)block, arg);
+        struct pygc_header *header = gc_candidate_in(run, block);
+        if (header != NULL) {
+            fn(header, arg);
         }
     }
 }

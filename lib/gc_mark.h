@@ -69,13 +69,25 @@ PYM_INLINE bool gc_is_count(uint8_t note)
     return (uint8_t)(note - 1) < GC_MANY;
 }
 
-/* Of an object, or of a free block. */
+PYM_INLINE bool gc_are_of_candidate(const struct gc_collection *run, uint32_t bits)
+{
+    enum { WANTED = GC_LIVE | GC_TRACKED, MASK = WANTED | GC_PENDING };
+    return (bits & MASK) == WANTED &&
+           (bits & GC_GENERATION) >> GC_GENERATION_SHIFT <= run->generation;
+}
+
 PYM_INLINE bool gc_is_candidate(const struct gc_collection *run,
                                 const struct pygc_header *header)
 {
-    enum { WANTED = GC_LIVE | GC_TRACKED, MASK = WANTED | GC_PENDING };
-    return (header->bits & MASK) == WANTED &&
-           gc_generation_of(header) <= run->generation;
+    return gc_are_of_candidate(run, header->bits);
+}
+
+/* The candidate in a block; NULL if it is free, or has another object. */
+PYM_INLINE struct pygc_header *gc_candidate_in(const struct gc_collection *run,
+                                               void *block)
+{
+    uint32_t bits = (uint32_t)(uintptr_t)pym_link_get(block);
+    return gc_are_of_candidate(run, bits) ? block : NULL;
 }
 
 PYM_INLINE void gc_note_candidate(struct pygc_header *header, struct gc_collection *run)

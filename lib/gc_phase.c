@@ -32,8 +32,8 @@ PYM_INLINE bool walk_pool(struct gc_cycle *cycle, const struct pym_pool *pool,
     char *block = first_block(cycle, pool, size);
     char *end = pym_pool_block(pool, 0) + pool->carved * size;
     for (; block < end; block += size) {
-        struct pygc_header *header = (void *)block;
-        if (gc_is_candidate(&cycle->run, header) && !fn(cycle, header)) {
+        struct pygc_header *header = gc_candidate_in(&cycle->run, block);
+        if (header != NULL && !fn(cycle, header)) {
             cycle->block_at = (uintptr_t)block + size;
             return false;
         }
