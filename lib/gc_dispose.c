@@ -44,6 +44,15 @@ static void hold(struct gc_collection *run)
     }
 }
 
+/* Room for finalizers that are to be put off. */
+static bool has_room_for_deferred(struct gc_collection *run)
+{
+    struct gc_vector *deferred = &run->heap->deferred;
+    size_t most = deferred->count + run->garbage.count;
+    return (run->kinds & GC_HAS_FINALIZER) == 0 || !run->heap->defers_finalizers ||
+           most <= deferred->capacity || gc_vector_reserve(deferred, most);
+}
+
 static void finalize_garbage(struct gc_collection *run)
 {
     struct pygc_heap *heap = run->heap;
@@ -268,6 +277,12 @@ static uint64_t end_garbage(struct gc_collection *run)
  * is garbage has not been counted among the living to begin with. */
 uint64_t gc_dispose(struct gc_collection *run)
 {
+    if (!has_room_for_deferred(run)) {
+        run->failed = true;
+        run->garbage.count = 0;
+        run->heap->lost_pools = true; /* a full collection will find it again */
+        return 0;
+    }
     int64_t since_full = run->heap->since_full;
     uint64_t uncollectable = end_garbage(run);
     run->heap->since_full = since_full;

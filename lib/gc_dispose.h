@@ -8,7 +8,8 @@
 #include "gc_mark.h"
 
 /* Disposes of the objects in run->garbage, which are known to be garbage and noted as
- * such.  How many of them could not be freed; what was resurrected is not in the list
+ * such; none of them if there is no memory to put their finalizers off.  How many of
+ * them could not be freed; what was resurrected is not in the list
  * any more. */
 uint64_t gc_dispose(struct gc_collection *run);
 

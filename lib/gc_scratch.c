@@ -83,7 +83,11 @@ static unsigned count_pools(const struct pygc_heap *heap, size_t arena)
 static void purge_arenas(uint8_t *scratch, size_t from, size_t to)
 {
     if (from < to) {
-        (void)pym_os_purge(scratch + from * ARENA_BYTES, (to - from) * ARENA_BYTES);
+        uint8_t *notes = scratch + from * ARENA_BYTES;
+        size_t size = (to - from) * ARENA_BYTES;
+        if (pym_os_purge(notes, size) != 0) {
+            memset(notes, 0, size);
+        }
     }
 }
 

@@ -599,6 +599,10 @@ static void damaged_links_are_found(void)
     for (size_t i = 0; i < KEPT; i++) {
         pygc_decref(others[i]);
     }
+    if ((uintptr_t)the_node >> 32 == 0) { /* as under valgrind */
+        (void)pygc_heap_destroy(heap, 0);
+        SKIP("half of a link to so low an address is 0: a dead object's count");
+    }
     run_in_child(drop_and_verify, SIGABRT);
     char line[256];
     snprintf(line, sizeof line,
