@@ -35,7 +35,7 @@ static struct pym_arena *record(uint32_t arena)
 
 static unsigned free_count(const struct pym_arena *arena)
 {
-    return (unsigned)__builtin_popcount(arena->free);
+    return pym_count_bits(arena->free);
 }
 
 /* ---- lists ---- */
@@ -245,7 +245,7 @@ static size_t purge_arena(uint32_t index)
     list_remove(index);
     arena->free &= (uint16_t)~mask;
     arena->dirty &= (uint16_t)~mask;
-    add_dirty(-(long)__builtin_popcount(mask));
+    add_dirty(-(long)pym_count_bits(mask));
     list_insert(index);
     purging++;
     pym_unlock(&lock);
@@ -257,9 +257,9 @@ static size_t purge_arena(uint32_t index)
     list_remove(index);
     arena->free |= mask;
     arena->dirty |= failed;
-    add_dirty(__builtin_popcount(failed));
+    add_dirty(pym_count_bits(failed));
     list_insert(index);
-    size_t bytes = (size_t)__builtin_popcount(mask & ~failed) << PYM_POOL_SHIFT;
+    size_t bytes = (size_t)pym_count_bits(mask & ~failed) << PYM_POOL_SHIFT;
     totals.purged_bytes += bytes;
     return bytes;
 }
@@ -377,7 +377,7 @@ unsigned pym_arena_verify(void (*report)(const char *what, const void *where))
     for (size_t i = pym_region.first_arena; i < pym_region.end_arena; i++) {
         wrong += verify_arena((uint32_t)i, report);
         used += record((uint32_t)i)->taken != 0;
-        pools += (size_t)__builtin_popcount(record((uint32_t)i)->taken);
+        pools += (size_t)pym_count_bits(record((uint32_t)i)->taken);
     }
     wrong += verify_lists(report);
     if (used != totals.used || pools != totals.pools) {
@@ -415,10 +415,10 @@ static void rebuild(void)
         arena->free = (uint16_t)(ALL_FREE & ~arena->taken);
         arena->dirty = arena->free;
         arena->since_ms = now;
-        dirty += (size_t)__builtin_popcount(arena->free);
+        dirty += (size_t)pym_count_bits(arena->free);
         totals.made++;
         totals.used += arena->taken != 0;
-        totals.pools += (size_t)__builtin_popcount(arena->taken);
+        totals.pools += (size_t)pym_count_bits(arena->taken);
         list_insert((uint32_t)i);
     }
     atomic_store_explicit(&dirty_pools, dirty, memory_order_relaxed);

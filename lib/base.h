@@ -80,6 +80,16 @@
 #define PYM_RACY __attribute__((noinline, no_sanitize("thread")))
 #endif
 
+/* How many bits are set.  The compiler's own may be a function, which the linker puts
+ * far behind all other code. */
+PYM_INLINE unsigned pym_count_bits(uint32_t bits)
+{
+    bits -= bits >> 1 & UINT32_C(0x55555555);
+    bits = (bits & UINT32_C(0x33333333)) + (bits >> 2 & UINT32_C(0x33333333));
+    bits = (bits + (bits >> 4)) & UINT32_C(0x0f0f0f0f);
+    return bits * UINT32_C(0x01010101) >> 24;
+}
+
 PYM_INLINE size_t pym_round_up(size_t n, size_t alignment)
 {
     return (n + alignment - 1) & ~(alignment - 1);

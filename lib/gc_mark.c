@@ -61,18 +61,41 @@ void gc_many_forget(struct gc_collection *run)
     run->many_count = run->many_size = 0;
 }
 
-/* ---- objects told by traverse ---- */
+/* ---- objects whose references are not one run of slots ---- */
 
-int gc_count_visited(void *object, void *arg)
+static int count_visited(void *object, void *arg)
 {
     gc_count_reference(&object, arg);
     return 0;
 }
 
-int gc_mark_visited(void *object, void *arg)
+void gc_count_all(const struct pygc_type *type, void *object, struct gc_collection *run)
+{
+    if (gc_is_traversed(type)) {
+        (void)type->traverse(object, count_visited, run);
+    } else {
+        gc_each_slot_of_runs(type, object, gc_count_reference, run);
+    }
+}
+
+static int mark_visited(void *object, void *arg)
 {
     gc_mark_reference(arg, pygc_header_of(object));
     return 0;
+}
+
+void gc_mark_all(const struct pygc_type *type, void *object, struct gc_marking *at_hand)
+{
+    struct gc_collection *run = at_hand->run;
+    if (gc_is_traversed(type)) {
+        gc_put_back(at_hand);
+        (void)type->traverse(object, mark_visited, run);
+        *at_hand = gc_take_at_hand(run);
+    } else if (run->generation == GC_GENERATIONS - 1) {
+        gc_each_slot_of_runs(type, object, gc_mark_slot_of_full, at_hand);
+    } else {
+        gc_each_slot_of_runs(type, object, gc_mark_slot, at_hand);
+    }
 }
 
 void gc_mark_slot_of_part(void **slot, void *arg)

@@ -118,7 +118,9 @@ PYM_INLINE void gc_count_reference(void **slot, void *arg)
     }
 }
 
-int gc_count_visited(void *object, void *arg);
+/* Counts the references of an object of any type. */
+void gc_count_all(const struct pygc_type *type, void *object,
+                  struct gc_collection *run);
 
 /* Counts all references of a candidate. */
 PYM_INLINE void gc_count_from(struct pygc_header *header, struct gc_collection *run)
@@ -126,10 +128,10 @@ PYM_INLINE void gc_count_from(struct pygc_header *header, struct gc_collection *
     const struct pygc_type *type = gc_type_of(header);
     void *object = gc_object_of(header);
     run->candidates += run->is_full;
-    if (PYM_UNLIKELY(gc_is_traversed(type))) {
-        (void)type->traverse(object, gc_count_visited, run);
+    if (PYM_LIKELY(type->is_single)) {
+        gc_each_single_slot(type, object, gc_count_reference, run);
     } else {
-        gc_each_strong_slot(type, object, gc_count_reference, run);
+        gc_count_all(type, object, run);
     }
 }
 
@@ -251,7 +253,9 @@ PYM_INLINE void gc_put_back(const struct gc_marking *at_hand)
 /* For objects with many references, a part at a time. */
 void gc_mark_slot_of_part(void **slot, void *arg);
 
-int gc_mark_visited(void *object, void *arg);
+/* Marks what an object of any type refers to. */
+void gc_mark_all(const struct pygc_type *type, void *object,
+                 struct gc_marking *at_hand);
 
 /* Stops tracking an immutable object that refers to nothing tracked. */
 void gc_untrack_immutable(struct pygc_header *header);
@@ -277,14 +281,12 @@ PYM_INLINE void gc_mark_from_at_hand(struct pygc_header *header,
     const struct pygc_type *type = gc_type_of(header);
     void *object = gc_object_of(header);
     at_hand->survivors++;
-    if (PYM_UNLIKELY(gc_is_traversed(type))) {
-        gc_put_back(at_hand);
-        (void)type->traverse(object, gc_mark_visited, run);
-        *at_hand = gc_take_at_hand(run);
+    if (PYM_UNLIKELY(!type->is_single)) {
+        gc_mark_all(type, object, at_hand);
     } else if (run->generation == GC_GENERATIONS - 1) {
-        gc_each_strong_slot(type, object, gc_mark_slot_of_full, at_hand);
+        gc_each_single_slot(type, object, gc_mark_slot_of_full, at_hand);
     } else {
-        gc_each_strong_slot(type, object, gc_mark_slot, at_hand);
+        gc_each_single_slot(type, object, gc_mark_slot, at_hand);
     }
     gc_promote(run, header, type);
 }

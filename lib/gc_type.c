@@ -138,7 +138,8 @@ PYM_EXPORT pygc_type *pygc_type_new(const struct pygc_type_spec *spec)
     set_runs(type, (struct gc_run *)(type + 1), spec);
     set_traverse(type, spec);
     find_cycles(type, spec);
-    type->is_single = type->strong_runs <= 1 && type->strong_item_runs == 0;
+    type->is_single =
+        type->traverse == NULL && type->strong_runs <= 1 && type->strong_item_runs == 0;
     if (type->strong_runs == 1) {
         type->single = type->runs[0];
     }

@@ -89,16 +89,20 @@ PYM_INLINE void gc_each_slot_in(char *start, const struct gc_run *runs, unsigned
     }
 }
 
-PYM_INLINE void gc_each_strong_slot(const struct pygc_type *type, void *object,
+/* Of a type whose slots are one run, or none. */
+PYM_INLINE void gc_each_single_slot(const struct pygc_type *type, void *object,
                                     gc_slot_fn *fn, void *arg)
 {
-    if (PYM_LIKELY(type->is_single)) {
-        void **slot = (void **)(void *)((char *)object + type->single.offset);
-        for (void **end = slot + type->single.count; slot < end; slot++) {
-            fn(slot, arg);
-        }
-        return;
+    void **slot = (void **)(void *)((char *)object + type->single.offset);
+    for (void **end = slot + type->single.count; slot < end; slot++) {
+        fn(slot, arg);
     }
+}
+
+/* Of any other. */
+PYM_INLINE void gc_each_slot_of_runs(const struct pygc_type *type, void *object,
+                                     gc_slot_fn *fn, void *arg)
+{
     gc_each_slot_in(object, type->runs, type->strong_runs, fn, arg);
     if (type->strong_item_runs != 0) {
         char *item = (char *)object + type->size;
@@ -107,6 +111,16 @@ PYM_INLINE void gc_each_strong_slot(const struct pygc_type *type, void *object,
                             type->strong_item_runs, fn, arg);
             item += type->item_size;
         }
+    }
+}
+
+PYM_INLINE void gc_each_strong_slot(const struct pygc_type *type, void *object,
+                                    gc_slot_fn *fn, void *arg)
+{
+    if (PYM_LIKELY(type->is_single)) {
+        gc_each_single_slot(type, object, fn, arg);
+    } else {
+        gc_each_slot_of_runs(type, object, fn, arg);
     }
 }
 

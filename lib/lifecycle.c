@@ -78,6 +78,24 @@ static void child_of_fork(void)
     pym_transfer_after_fork();
 }
 
+#ifdef __GLIBC__
+/* What pthread_atfork calls.  That itself is a copy in every library, which the linker
+ * puts behind all other code: a page of ours, and those around it, for it alone. */
+extern int __register_atfork(void (*prepare)(void), void (*parent)(void),
+                             void (*child)(void), void *library);
+extern void *__dso_handle PYM_HIDDEN;
+
+static int register_atfork(void (*child)(void))
+{
+    return __register_atfork(NULL, NULL, child, &__dso_handle);
+}
+#else
+static int register_atfork(void (*child)(void))
+{
+    return pthread_atfork(NULL, NULL, child);
+}
+#endif
+
 static __attribute__((constructor(101))) void start(void)
 {
     pym_options_init();
@@ -93,7 +111,7 @@ static __attribute__((constructor(101))) void start(void)
     }
     pym_os_mark_process();
     pym_lock_on_fork(child_of_fork);
-    (void)pthread_atfork(NULL, NULL, child_of_fork);
+    (void)register_atfork(child_of_fork);
 }
 
 static __attribute__((destructor(101))) void finish(void)

@@ -6,8 +6,9 @@ set -eu
 . "${srcdir:-$(dirname "$0")/..}/test/lib.sh"
 
 probe=$top_builddir/test/fresh_probe
-# The kernel maps neighbours of a page of code that is touched: nearly all of it.
-bound=176
+# The kernel maps the neighbours of a page of code that is touched, 64 KiB in all: what
+# a program needs that only allocates has to lie together (lib/order.lds).
+bound=144
 # The first pages of a few size classes come on top for a program that allocates.
 classes=64
 

@@ -403,16 +403,39 @@ static void test_ref_created_during_del(void)
 }
 
 enum { CHAIN = 100 };
-static pygc_weakref *self_weak[CHAIN], *parent_weak[CHAIN];
+static pygc_weakref *self_weak[CHAIN], *parent_weak[CHAIN], *leaf_weak[CHAIN];
 
-/* The parent has died; the child, which may wait to be released, is not to be seen once
- * its count is 0. */
-static void look_at_child(pygc_weakref *ref, void *arg)
+/* An object that is there has a reference beside the one that it was got with. */
+static void check_alive(pygc_weakref *ref)
+{
+    object *target = pygc_weakref_get(ref);
+    CHECK(target == NULL || pygc_refcnt(target) > 1, "an object without references");
+    pygc_xdecref(target);
+}
+
+/* The parent has died; its children, which may wait to be released, are not to be seen
+ * once their count is 0. */
+static void look_at_children(pygc_weakref *ref, void *arg)
 {
     callback(ref, arg);
-    object *child = pygc_weakref_get(*(pygc_weakref **)arg);
-    CHECK(child == NULL || pygc_refcnt(child) > 1, "an object without references");
-    pygc_xdecref(child);
+    check_alive(*(pygc_weakref **)arg);
+    for (int n = 0; n < CHAIN; n++) {
+        check_alive(leaf_weak[n]);
+    }
+}
+
+static void build_family(const pygc_type *type, object *root)
+{
+    object *c = root;
+    for (int n = 0; n < CHAIN; n++) {
+        object *child = new_of(type, NULL), *leaf = new_of(type, NULL);
+        self_weak[n] = pygc_weakref_new(child, NULL, NULL);
+        leaf_weak[n] = pygc_weakref_new(leaf, NULL, NULL);
+        parent_weak[n] = pygc_weakref_new(c, look_at_children, &self_weak[n]);
+        give(c, n % 2 == 0 ? &c->attribute : &c->other, child);
+        give(c, n % 2 == 0 ? &c->other : &c->attribute, leaf);
+        c = child;
+    }
 }
 
 static void test_trashcan_16602(void)
@@ -421,21 +444,16 @@ static void test_trashcan_16602(void)
                                       types.subinstance};
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         begin();
-        object *root = new_of(kinds[i], NULL), *c = root;
-        for (int n = 0; n < CHAIN; n++) {
-            object *child = new_of(kinds[i], NULL);
-            self_weak[n] = pygc_weakref_new(child, NULL, NULL);
-            parent_weak[n] = pygc_weakref_new(c, look_at_child, &self_weak[n]);
-            give(c, &c->attribute, child);
-            c = child;
-        }
+        object *root = new_of(kinds[i], NULL);
+        build_family(kinds[i], root);
         pygc_decref(root);
-        CHECK_EQ(deallocated, CHAIN + 1, "deallocated");
+        CHECK_EQ(deallocated, 2 * CHAIN + 1, "deallocated");
         CHECK_EQ(callbacks, CHAIN, "callbacks");
         for (int n = 0; n < CHAIN; n++) {
             CHECK(is_dead(self_weak[n]) && is_dead(parent_weak[n]), "of child %d", n);
             pygc_weakref_free(self_weak[n]);
             pygc_weakref_free(parent_weak[n]);
+            pygc_weakref_free(leaf_weak[n]);
         }
         end();
     }

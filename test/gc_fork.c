@@ -484,7 +484,7 @@ static void a_collection_leaves_pages_shared(void)
     struct pygc_stats stats;
     int ends[2];
     long growth = -1;
-    if (PYM_ASAN || pym_track_valgrind()) {
+    if (PYM_ASAN || PYM_TSAN || pym_track_valgrind()) {
         SKIP("who looks on has pages of its own");
     }
     if (dirty_kb() < 0) {

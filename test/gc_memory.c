@@ -320,15 +320,15 @@ static int build_deallocated(void)
     return 500;
 }
 
-/* Garbage that refers to much that is none: the collector makes a list of it. */
+/* Garbage that refers to much that is none: the collector makes a list of it, which is
+ * longer than what it had to remember before. */
 static int build_outward(void)
 {
-    enum { RING = 400 };
-    struct list *outside = made(pygc_alloc_var(heap, types.list, RING));
+    enum { RING = 600 };
+    struct node *outside = ring(types.plain, RING, PLAIN), *target = outside;
     struct node *first = ring(types.plain, RING, PLAIN), *node = first;
-    for (int i = 0; i < RING; i++, node = node->next) {
-        outside->item[i] = make(types.plain, PLAIN);
-        pygc_store(node, &node->other, outside->item[i]);
+    for (int i = 0; i < RING; i++, node = node->next, target = target->next) {
+        pygc_store(node, &node->other, target);
     }
     keep(outside);
     pygc_decref(first);
@@ -516,11 +516,14 @@ static void let_go(void)
     }
 }
 
-/* At last there is memory, and all of it comes to an end. */
-static void check_end(int finals)
+/* At last there is memory, and all of it comes to an end: with a collection of the
+ * generation that survivors should be in by now. */
+static void check_end(int generation, int finals)
 {
     let_go();
-    CHECK(pygc_collect(heap, 2) >= 0, "no memory in the end");
+    CHECK(pygc_collect(heap, generation) >= 0, "no memory in the end");
+    CHECK(alive() == 0 || saved_count != 0, "%ju objects are too old",
+          (uintmax_t)alive());
     let_go(); /* what came back just now */
     CHECK(pygc_collect(heap, 2) >= 0, "no memory in the end");
     CHECK_EQ(alive(), 0, "objects in the end");
@@ -579,13 +582,15 @@ static int try_to_collect(void *arg)
     ptrdiff_t found = pygc_collect(heap, attempt->generation);
     bool has_refused = give_again();
     check_outcome(found, garbage, before, attempt);
+    int next = attempt->generation < 2 ? attempt->generation + 1 : 2;
     if (found < 0) {
+        next = 2; /* the second collection may have been a full one */
         found = pygc_collect(heap, attempt->generation);
         CHECK(found == garbage || (attempt->grows && found > garbage),
               "%td of %d at the second try", found, garbage);
         CHECK_EQ(pygc_verify(heap), 0, "faults");
     }
-    check_end(finals);
+    check_end(next, finals);
     return verdict(attempt, has_refused);
 }
 
@@ -666,7 +671,7 @@ static void in_verify_mode(void)
 
 /* ---- what is put off, or kept ---- */
 
-enum { PUT_OFF = 150 };
+enum { PUT_OFF = 1500 }; /* in several pools, not all of which are in use */
 
 /* Finalizers that are put off wait for pygc_finalize_run, whatever happens. */
 static int try_to_put_off(void *arg)
@@ -678,22 +683,26 @@ static int try_to_put_off(void *arg)
     pygc_decref(ring(types.plain, 100, PLAIN));
     uint64_t before = alive();
     refuse(attempt->first, attempt->once);
-    ptrdiff_t found = pygc_collect(heap, 2);
+    ptrdiff_t found = pygc_collect(heap, attempt->generation);
     bool has_refused = give_again();
     CHECK(found == 100 || found == -1, "%td were found", found);
     CHECK_EQ(alive(), before - (found == 100 ? 100 : 0), "objects");
     CHECK_EQ(seen.finalized, 0, "finalized");
     CHECK_EQ(pygc_verify(heap), 0, "faults");
-    CHECK_EQ(pygc_collect(heap, 2), found == 100 ? 0 : 100, "garbage");
+    CHECK_EQ(pygc_collect(heap, attempt->generation), found == 100 ? 0 : 100,
+             "garbage");
     CHECK_EQ(pygc_finalize_run(heap), PUT_OFF, "run");
     CHECK_EQ(seen.finalized, PUT_OFF, "finalized at last");
-    check_end(PUT_OFF);
+    check_end(2, PUT_OFF);
     return verdict(attempt, has_refused);
 }
 
 static void with_finalizers_put_off(void)
 {
-    refuse_in_all_ways((struct attempt){.name = "put off", .run = try_to_put_off});
+    struct attempt attempt = {.name = "put off", .run = try_to_put_off};
+    for (; attempt.generation < 3; attempt.generation++) {
+        refuse_in_all_ways(attempt);
+    }
 }
 
 /* Garbage that cannot be entered into the list of what is kept is not freed either; it
@@ -719,7 +728,7 @@ static int try_to_save(void *arg)
     pygc_set_debug(heap, 0);
     (void)pygc_garbage(heap, NULL, NULL, 1);
     CHECK_EQ(pygc_collect(heap, 2), garbage, "freed at last");
-    check_end(0);
+    check_end(2, 0);
     return verdict(attempt, has_refused);
 }
 
@@ -782,13 +791,45 @@ static int try_to_allocate(void *arg)
     pygc_disable(heap);
     pygc_decref(node);
     pygc_decref(next);
-    check_end(0);
+    check_end(2, 0);
     return verdict(attempt, has_refused);
 }
 
 static void at_an_allocation(void)
 {
     refuse_in_all_ways((struct attempt){.name = "automatic", .run = try_to_allocate});
+}
+
+/* Pools that cannot be entered into the list of those with young objects are looked at
+ * nevertheless. */
+static int try_to_list_pools(void *arg)
+{
+    enum { RING = 70000 }; /* more pools than such a list has room for at first */
+    struct attempt *attempt = arg;
+    heap = new_heap(attempt);
+    struct node *first = make(types.plain, PLAIN), *last = first;
+    refuse(attempt->first, attempt->once);
+    for (int i = 1; i < RING; i++) {
+        struct node *node = pygc_alloc(heap, types.plain);
+        if (node == NULL) { /* there may be no memory for the object itself */
+            CHECK(errno == ENOMEM && attempt->once, "no object");
+            node = make(types.plain, PLAIN);
+        }
+        last->next = node;
+        last = node;
+    }
+    bool has_refused = give_again();
+    pygc_store(last, &last->next, first);
+    pygc_decref(first);
+    CHECK_EQ(pygc_collect(heap, 0), RING, "young garbage");
+    check_end(2, 0);
+    return verdict(attempt, has_refused);
+}
+
+static void in_allocations(void)
+{
+    refuse_each(
+        (struct attempt){.name = "pools", .once = true, .run = try_to_list_pools});
 }
 
 /* ---- elsewhere ---- */
@@ -812,7 +853,7 @@ static int try_to_release(void *arg)
     pygc_decref(head);
     bool has_refused = give_again();
     CHECK_EQ(seen.deallocated, 2 * CHAIN, "deallocated");
-    check_end(0);
+    check_end(2, 0);
     return verdict(attempt, has_refused);
 }
 
@@ -915,7 +956,7 @@ static int try_call(void *arg)
     CHECK_EQ(alive(), 2, "objects");
     keep(node);
     keep(list);
-    check_end(0);
+    check_end(2, 0);
     return verdict(attempt, has_refused);
 }
 
@@ -971,6 +1012,7 @@ static const struct tap_case cases[] = {
     {"finalizers that are put off", with_finalizers_put_off},
     {"garbage that is kept", with_garbage_that_is_kept},
     {"automatic collections", at_an_allocation},
+    {"in allocations", in_allocations},
     {"as objects die", as_objects_die},
     {"at the end of a heap", at_the_end_of_a_heap},
     {"in other calls", in_other_calls},

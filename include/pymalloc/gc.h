@@ -166,9 +166,9 @@ enum {
 /* A new, empty heap; options may be NULL.  NULL with ENOMEM. */
 pygc_heap *pygc_heap_new(const struct pygc_options *options);
 
-/* Finalizes what lives, unless flags has PYGC_NO_FINALIZERS, and frees all objects,
- * weak references and the heap.  References from outside become invalid.  Returns
- * the number of objects that were left. */
+/* Finalizes what lives, unless flags has PYGC_NO_FINALIZERS, as far as there is memory
+ * to list it, and frees all objects, weak references and the heap.  References from
+ * outside become invalid.  Returns the number of objects that were left. */
 enum { PYGC_NO_FINALIZERS = 1 };
 size_t pygc_heap_destroy(pygc_heap *heap, unsigned flags);
 
@@ -336,7 +336,9 @@ void pygc_weakref_free(pygc_weakref *ref);
 /* ---- finalizers ---- */
 
 /* Puts finalizers off, or (0) no longer: objects that are due wait, alive, until
- * pygc_finalize_run, which returns how many it finalized. */
+ * pygc_finalize_run, which returns how many it finalized.  The finalizer of an object
+ * whose last reference is dropped is called at once if there is no memory to put it
+ * off. */
 void pygc_finalize_defer(pygc_heap *heap, int defer);
 size_t pygc_finalize_run(pygc_heap *heap);
 
@@ -352,8 +354,8 @@ ptrdiff_t pygc_collect(pygc_heap *heap, int generation);
  *
  * With a target, an automatic collection that would take longer runs in slices of at
  * most so many nanoseconds, one every few hundred allocations, as many as it takes to
- * be done before the heap has grown by another sixteenth; 0, as at first: each runs as a
- * whole.  When the two conflict the bound on the growth wins over the target.  Garbage
+ * be done before the heap has grown by another sixteenth; 0, as at first: each runs as
+ * a whole.  When the two conflict the bound on the growth wins over the target. Garbage
  * whose objects refer to each other is freed in one slice, together; if it is so much
  * that this takes longer, that is an exception, which pygc_stats counts.
  *
@@ -429,7 +431,8 @@ struct pygc_stats {
 void pygc_get_stats(const pygc_heap *heap, struct pygc_stats *out);
 
 /* Called before and after every collection; NULL takes it away.  collected is 0 at
- * the start.  It must not allocate from the heap nor collect. */
+ * the start, and the number of garbage objects at the end.  It must not allocate from
+ * the heap nor collect. */
 void pygc_set_callback(pygc_heap *heap,
                        void (*callback)(pygc_heap *heap, int generation, int is_end,
                                         size_t collected, void *arg),
@@ -450,8 +453,8 @@ int pygc_objects(pygc_heap *heap, int generation, pygc_visit_fn *visit, void *ar
 int pygc_referents(void *object, pygc_visit_fn *visit, void *arg);
 int pygc_referrers(void *object, pygc_visit_fn *visit, void *arg);
 
-/* Objects that PYGC_DEBUG_SAVE has kept, or that could not be freed: visits each, and
- * drops them all if drop is not 0.  Returns their number. */
+/* Objects that PYGC_DEBUG_SAVE has kept: visits each, and drops them all if drop is not
+ * 0.  Returns their number.  (What could not be freed is counted in pygc_stats.) */
 size_t pygc_garbage(pygc_heap *heap, pygc_visit_fn *visit, void *arg, int drop);
 
 /* Calls visit for every type of which the heap has objects, in the order of
@@ -474,13 +477,15 @@ typedef int pygc_path_fn(void *object, size_t unaccounted, void *arg);
 ptrdiff_t pygc_why_alive(void *object, pygc_path_fn *visit, void *arg);
 
 /* Writes the same to a file descriptor, a line for each step, with the slot that the
- * next object is in; or that the object is garbage.  Returns what pygc_why_alive does. */
+ * next object is in; or that the object is garbage.  Returns what pygc_why_alive does.
+ */
 ptrdiff_t pygc_print_why_alive(const void *object, int fd);
 
 /* Counts faults of the heap: objects with fewer references than objects that refer to
  * them; references to what is no living object of the heap; traverse and slots that
  * disagree; with PYGC_DEBUG_VERIFY, dead objects that have been written to.  Reports
- * each in a line on standard error that names type, object and slot.  -1 with ENOMEM. */
+ * each in a line on standard error that names type, object and slot.  -1 with ENOMEM.
+ */
 ptrdiff_t pygc_verify(pygc_heap *heap);
 
 #ifdef __cplusplus
