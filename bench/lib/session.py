@@ -3,6 +3,7 @@ import fnmatch
 import json
 import os
 import shlex
+import signal
 import time
 
 from . import allocators, machine, measure, store, summary, verify, workloads
@@ -71,6 +72,7 @@ class Session:
         self.commands = {}
         self.preloads = {}
         self.warm = set()
+        self.interrupted = False
         self.given_up = set()
         self.outputs = {}
 
@@ -192,7 +194,13 @@ class Session:
             for allocator in serving[turn:] + serving[:turn]:
                 yield workload, allocator
 
+    def interrupt(self, *_):
+        self.interrupted = True
+        raise KeyboardInterrupt
+
     def measure_all(self):
+        # An exception alone may be lost, where Python calls something and ignores it.
+        signal.signal(signal.SIGINT, self.interrupt)
         done = {}
         for row in self.results.rows():
             done[row["workload"], row["allocator"], row["round"]] = row["status"]
@@ -253,7 +261,7 @@ class Session:
 
     def attempt(self, workload, allocator):
         try:
-            return self.run.once(
+            result = self.run.once(
                 workload,
                 self.commands[workload.name],
                 allocator,
@@ -261,9 +269,12 @@ class Session:
                 self.cpus(workload),
             )
         except measure.Failed as error:
-            return {"status": error.status, "error": without_directories(str(error))}
+            result = {"status": error.status, "error": without_directories(str(error))}
         except verify.NotInEffect as error:
             raise SystemExit(f"\n{workload.name} on {allocator.name}: {error}") from None
+        if self.interrupted:
+            raise KeyboardInterrupt
+        return result
 
     def cpus(self, workload):
         pin = self.options.pin
