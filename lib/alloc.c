@@ -1,9 +1,9 @@
 #include "alloc.h"
 
 #include "arena.h"
-#include "check.h"
 #include "heaps.h"
 #include "lifecycle.h"
+#include "report.h"
 #include "sysalloc.h"
 
 #include <errno.h>
@@ -57,11 +57,13 @@ PYM_NOINLINE void *pym_alloc_refill(size_t wanted)
 PYM_NOINLINE void pym_alloc_free_remote(void *block, struct pym_pool *pool)
 {
     if (PYM_UNLIKELY(pool->owner == PYM_NOBODY || pool->owner == NULL)) {
-        pym_check_misuse("free of what is no live block", block, 0);
+        pym_report_misuse("free of memory that is no block", block, 0);
+        return;
     }
     if (PYM_UNLIKELY(pym_pool_is_tagged(pool))) {
-        pym_check_misuse("free of an object, which pygc_decref is for", block,
-                         pym_class_size(pool->cls));
+        pym_report_misuse("free of an object, which pygc_decref is for", block,
+                          pym_class_size(pool->cls));
+        return;
     }
     struct pym_heap *heap = pym_thread.heap;
     if (PYM_UNLIKELY(heap == NULL)) {

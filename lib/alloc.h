@@ -72,17 +72,9 @@ PYM_INLINE void *pym_alloc_malloc(size_t size)
     return pym_alloc_or(size, pym_alloc_refill, pym_alloc_large);
 }
 
-PYM_INLINE void pym_alloc_free(void *block)
+/* For what lies in the range of small blocks, at an offset from its base. */
+PYM_INLINE void pym_alloc_free_small(void *block, size_t offset)
 {
-    size_t offset = pym_region_offset(block);
-    if (PYM_UNLIKELY(offset >= pym_region_limit())) {
-        struct pym_syscache *cache = pym_thread.cache;
-        if (PYM_UNLIKELY(cache == NULL || block == NULL ||
-                         !pym_syscache_keep_or(cache, block, pym_alloc_overflow))) {
-            pym_alloc_free_foreign(block);
-        }
-        return;
-    }
     struct pym_pool *pool = pym_region_pool_at(offset);
     if (PYM_UNLIKELY(pool->owner != pym_thread.heap)) {
         pym_alloc_free_remote(block, pool);
@@ -94,6 +86,20 @@ PYM_INLINE void pym_alloc_free(void *block)
     pym_track_freed(block, pym_class_size(pool->cls));
     if (PYM_UNLIKELY(--pool->countdown == 0)) {
         pym_heap_event(pool);
+    }
+}
+
+PYM_INLINE void pym_alloc_free(void *block)
+{
+    size_t offset = pym_region_offset(block);
+    if (PYM_LIKELY(offset < pym_region_limit())) {
+        pym_alloc_free_small(block, offset);
+        return;
+    }
+    struct pym_syscache *cache = pym_thread.cache;
+    if (PYM_UNLIKELY(cache == NULL || block == NULL ||
+                     !pym_syscache_keep_or(cache, block, pym_alloc_overflow))) {
+        pym_alloc_free_foreign(block);
     }
 }
 

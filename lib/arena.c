@@ -131,6 +131,18 @@ static uint32_t fullest(void)
     return list == PYM_ARENA_POOLS ? last_empty : first[list];
 }
 
+/* The first of a mask's pools; where that helps an attacker, any. */
+static unsigned choose(uint32_t mask)
+{
+    if (PYM_HARDENED) {
+        for (uint64_t skip = pym_harden_random() % pym_count_bits(mask); skip > 0;
+             skip--) {
+            mask &= mask - 1;
+        }
+    }
+    return (unsigned)__builtin_ctz(mask);
+}
+
 static struct pym_pool *take_from(uint32_t index, struct pym_heap *owner)
 {
     struct pym_arena *arena = record(index);
@@ -138,8 +150,7 @@ static struct pym_pool *take_from(uint32_t index, struct pym_heap *owner)
         totals.used_peak = totals.used;
     }
     list_remove(index);
-    uint16_t choice = arena->dirty != 0 ? arena->dirty : arena->free;
-    unsigned which = (unsigned)__builtin_ctz(choice);
+    unsigned which = choose(arena->dirty != 0 ? arena->dirty : arena->free);
     if ((arena->dirty & (1u << which)) != 0) {
         arena->dirty &= (uint16_t) ~(1u << which);
         add_dirty(-1);
@@ -375,6 +386,9 @@ unsigned pym_arena_verify(void (*report)(const char *what, const void *where))
     size_t pools = 0;
     pym_lock(&lock);
     for (size_t i = pym_region.first_arena; i < pym_region.end_arena; i++) {
+        if (pym_region_is_guard(i)) {
+            continue;
+        }
         wrong += verify_arena((uint32_t)i, report);
         used += record((uint32_t)i)->taken != 0;
         pools += (size_t)pym_count_bits(record((uint32_t)i)->taken);
@@ -401,6 +415,9 @@ static void rebuild(void)
     totals.made = totals.used = totals.pools = 0;
     size_t dirty = 0;
     for (size_t i = pym_region.first_arena; i < pym_region.end_arena; i++) {
+        if (pym_region_is_guard(i)) {
+            continue;
+        }
         struct pym_arena *arena = record((uint32_t)i);
         struct pym_pool *pool = first_pool((uint32_t)i);
         arena->taken = 0;

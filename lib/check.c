@@ -15,13 +15,18 @@ _Noreturn void pym_check_broken(const char *condition, const char *file, int lin
     abort();
 }
 
-_Noreturn void pym_check_misuse(const char *what, const void *block, size_t size)
+void pym_check_describe(const char *what, const void *block, size_t size)
 {
     pym_print(
         STDERR_FILENO,
         "pymalloc: %s: block %p, size class %zu, thread %d; run the program under "
         "valgrind or a sanitizer to find where\n",
         what, block, size, pym_os_thread_id());
+}
+
+_Noreturn void pym_check_misuse(const char *what, const void *block, size_t size)
+{
+    pym_check_describe(what, block, size);
     abort();
 }
 

@@ -32,8 +32,11 @@ PYM_INLINE void pym_check_that(bool holds, const char *condition, const char *fi
 
 /*
  * Reports misuse of the heap by the program in one line that names the misuse
- * and the block, and aborts.  Uses write(2) only.
+ * and the block.  Uses write(2) only.
  */
+void pym_check_describe(const char *what, const void *block, size_t size);
+
+/* The same, and aborts: after what cannot be left out or undone. */
 _Noreturn void pym_check_misuse(const char *what, const void *block, size_t size);
 
 /* Writes one line of warning to standard error. */

@@ -3,8 +3,8 @@
  */
 #include "pymalloc/pymalloc.h"
 
-#include "alloc.h"
 #include "arena.h"
+#include "front.h"
 #include "heaps.h"
 #include "inspect.h"
 #include "options.h"
@@ -32,6 +32,7 @@ PYM_EXPORT int pymalloc_stats(struct pymalloc_totals *out)
 
 PYM_EXPORT size_t pymalloc_purge(void)
 {
+    pym_front_flush();
     pym_heaps_purge();
     size_t bytes = pym_arena_purge_all();
     if (pym_sysalloc.trim != NULL) {
@@ -79,5 +80,5 @@ PYM_EXPORT int pymalloc_walk(int (*visit)(void *block, size_t size, void *arg),
 
 PYM_EXPORT int pymalloc_verify(void)
 {
-    return pym_inspect_verify();
+    return pym_inspect_verify(pym_front_verify);
 }

@@ -194,6 +194,9 @@ static void splice(struct pym_heap *heap, const struct pym_chain *chain)
 {
     struct pym_pool *pool = chain->pool;
     PYM_ASSERT(pool->owner == heap);
+    if (PYM_HARDENED && pool->owner != heap) {
+        pym_check_misuse("broken free list", chain->head, 0);
+    }
     pym_link_set(chain->tail, *pool->free_to);
     *pool->free_to = chain->head;
     heap->received += chain->count;
@@ -275,8 +278,9 @@ void pym_heap_tick(struct pym_heap *heap)
 /* Whether a class has been used so little that it is to have no pool yet. */
 static bool is_rare(const struct pym_heap *heap, unsigned cls)
 {
-    return heap->borrowed[cls] < pym_class_borrows(cls) && heap->active[cls] == NULL &&
-           heap->available[cls] == NULL && pym_class_coarser(cls) != cls;
+    return !PYM_HARDENED && heap->borrowed[cls] < pym_class_borrows(cls) &&
+           heap->active[cls] == NULL && heap->available[cls] == NULL &&
+           pym_class_coarser(cls) != cls;
 }
 
 static void *borrow(struct pym_heap *heap, unsigned cls)

@@ -22,6 +22,7 @@
 #ifndef PYM_HEAP_H
 #define PYM_HEAP_H
 
+#include "harden.h"
 #include "lock.h"
 #include "pool.h"
 #include "remote.h"
@@ -58,6 +59,10 @@ struct pym_heap {
     uint64_t supplied[PYM_CLASSES];
     uint64_t recycled[PYM_CLASSES];
     uint64_t received; /* blocks freed by other threads */
+
+#if PYM_HARDENED
+    struct pym_quarantine quarantine; /* of hardened.c */
+#endif
 
     /* Of heaps.c. */
     struct pym_heap *next;        /* all heaps; set once */

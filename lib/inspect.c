@@ -35,7 +35,8 @@ PYM_RACY unsigned pym_inspect_pool(const struct pym_pool *pool,
     (void)pym_pool_mark_list(pool, pym_heap_free_list(pool), &free_blocks, &intact);
     unsigned count = 0;
     for (unsigned i = 0; i < pool->carved; i++) {
-        if (!pym_pool_bit(&free_blocks, i)) {
+        if (!pym_pool_bit(&free_blocks, i) &&
+            pym_region_is_live(pym_pool_block(pool, i))) {
             pym_pool_set_bit(live, i);
             count++;
         }
@@ -94,10 +95,11 @@ static void verify_heap(struct pym_heap *heap, bool idle, void *arg)
     }
 }
 
-int pym_inspect_verify(void)
+int pym_inspect_verify(unsigned (*more)(void (*report)(const char *what,
+                                                       const void *where)))
 {
     unsigned wrong = 0;
     pym_heaps_each(verify_heap, &wrong);
     wrong += pym_arena_verify(report);
-    return (int)wrong;
+    return (int)(wrong + more(report));
 }

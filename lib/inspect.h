@@ -12,8 +12,9 @@
 /* See pymalloc_walk. */
 int pym_inspect_walk(int (*visit)(void *block, size_t size, void *arg), void *arg);
 
-/* See pymalloc_verify. */
-int pym_inspect_verify(void);
+/* See pymalloc_verify.  more: looks at what else there is, reports and counts it. */
+int pym_inspect_verify(unsigned (*more)(void (*report)(const char *what,
+                                                       const void *where)));
 
 /* Number of live blocks of a pool, which are marked in *live.  Between
  * pym_heaps_hold and pym_heaps_release only. */

@@ -2,7 +2,7 @@
  * malloc and its kin under their standard names: the only file that defines
  * them.  Contracts are those of C, POSIX and the GNU C library.
  */
-#include "alloc.h"
+#include "front.h"
 
 #include "arena.h"
 #include "heaps.h"
@@ -34,22 +34,22 @@ void free_aligned_sized(void *block, size_t alignment, size_t size);
 
 PYM_EXPORT void *malloc(size_t size)
 {
-    return pym_alloc_malloc(size);
+    return PYM_FRONT(malloc)(size);
 }
 
 PYM_EXPORT void free(void *block)
 {
-    pym_alloc_free(block);
+    PYM_FRONT(free)(block);
 }
 
 PYM_EXPORT void *calloc(size_t count, size_t size)
 {
-    return pym_alloc_calloc(count, size);
+    return PYM_FRONT(calloc)(count, size);
 }
 
 PYM_EXPORT void *realloc(void *block, size_t size)
 {
-    return pym_alloc_realloc(block, size);
+    return PYM_FRONT(realloc)(block, size);
 }
 
 PYM_EXPORT void *reallocarray(void *block, size_t count, size_t size)
@@ -67,28 +67,28 @@ PYM_EXPORT void cfree(void *block)
     free(block);
 }
 
-/* The size is not needed; that it is right is not relied upon. */
+/* The size is not needed, and but for the hardened library's check not looked at. */
 PYM_EXPORT void free_sized(void *block, size_t size)
 {
-    (void)size;
+    pym_front_check_size("wrong size given to free_sized", block, size);
     free(block);
 }
 
 PYM_EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size)
 {
     (void)alignment;
-    (void)size;
+    pym_front_check_size("wrong size given to free_aligned_sized", block, size);
     free(block);
 }
 
 PYM_EXPORT void *aligned_alloc(size_t alignment, size_t size)
 {
-    return pym_alloc_aligned(alignment, size);
+    return PYM_FRONT(aligned)(alignment, size);
 }
 
 PYM_EXPORT void *memalign(size_t alignment, size_t size)
 {
-    return pym_alloc_aligned(alignment, size);
+    return PYM_FRONT(aligned)(alignment, size);
 }
 
 PYM_EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
@@ -97,7 +97,7 @@ PYM_EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
         return EINVAL;
     }
     int saved = errno;
-    void *block = pym_alloc_aligned(alignment, size);
+    void *block = PYM_FRONT(aligned)(alignment, size);
     errno = saved;
     if (block == NULL) {
         return ENOMEM;
@@ -123,13 +123,14 @@ PYM_EXPORT void *pvalloc(size_t size)
 
 PYM_EXPORT size_t malloc_usable_size(void *block)
 {
-    return pym_alloc_usable_size(block);
+    return PYM_FRONT(usable_size)(block);
 }
 
 /* ---- the GNU C library's ---- */
 
 PYM_EXPORT int malloc_trim(size_t keep)
 {
+    pym_front_flush();
     pym_heaps_purge();
     int released = pym_arena_purge_all() > 0;
     if (pym_sysalloc.trim != NULL) {

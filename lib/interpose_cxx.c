@@ -6,7 +6,7 @@
  * malloc (ours, which fails again), the new-handler and throws, as the standard
  * says.  Compiled with unwind tables, so that exceptions pass through.
  */
-#include "alloc.h"
+#include "front.h"
 
 #include "check.h"
 
@@ -61,8 +61,8 @@ static bool is_impossible(size_t size)
 static void *new_by_hand(size_t size, size_t alignment)
 {
     for (;;) {
-        void *block = alignment != 0 ? pym_alloc_aligned(alignment, size)
-                                     : pym_alloc_malloc(size);
+        void *block = alignment != 0 ? PYM_FRONT(aligned)(alignment, size)
+                                     : PYM_FRONT(malloc)(size);
         if (block != NULL) {
             return block;
         }
@@ -110,6 +110,19 @@ static PYM_COLD void *aligned_new_failed(const char *name, size_t size,
 #define OPERATOR PYM_EXPORT __attribute__((weak))
 #endif
 
+typedef void operator_function(void);
+
+/* Compilers take functions of different names to be different: not here, where
+ * one is an alias of the other unless the program has its own. */
+static bool is_same(operator_function *one, operator_function *other)
+{
+    __asm__("" : "+r"(one));
+    return one == other;
+}
+
+#define IS_OURS(name, own)                                                             \
+    is_same((operator_function *)(name), (operator_function *)(own))
+
 /* ---- operator new ---- */
 
 void *_Znwm(size_t size);
@@ -122,6 +135,56 @@ void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
                                          const void *tag);
 void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
                                          const void *tag);
+
+void _ZdlPv(void *block);
+void _ZdlPvSt11align_val_t(void *block, size_t alignment);
+void _ZdaPv(void *block);
+
+/*
+ * The hardened library knows of each block which operator made it, and so which must
+ * free it; but only where all of them are ours, since a program's own may well call
+ * malloc and free.
+ */
+static void *own_new(size_t size);
+static void *own_array_new(size_t size);
+static void own_delete(void *block);
+static void own_array_delete(void *block);
+
+static bool are_ours(void)
+{
+    return IS_OURS(_Znwm, own_new) && IS_OURS(_Znam, own_array_new) &&
+           IS_OURS(_ZdlPv, own_delete) && IS_OURS(_ZdaPv, own_array_delete);
+}
+
+static void *mark(void *block, enum pym_origin from, enum pym_origin to)
+{
+    return PYM_HARDENED && are_ours() ? pym_front_mark(block, from, to) : block;
+}
+
+static void check_array(void *block)
+{
+    if (PYM_HARDENED && are_ours()) {
+        pym_front_check_array(block);
+    }
+}
+
+static void check_size(void *block, size_t size)
+{
+    if (PYM_HARDENED && are_ours()) {
+        pym_front_check_size("wrong size given to sized delete", block, size);
+    }
+}
+
+#if PYM_HARDENED
+
+static void *own_new(size_t size)
+{
+    void *block = pym_hardened_malloc(size);
+    return mark(PYM_LIKELY(block != NULL) ? block : new_failed("_Znwm", size),
+                PYM_BY_MALLOC, PYM_BY_NEW);
+}
+
+#else
 
 static PYM_NOINLINE void *new_refill(size_t cls)
 {
@@ -142,12 +205,15 @@ static void *own_new(size_t size)
     return pym_alloc_or(size, new_refill, new_large);
 }
 
+#endif
+
 static void *own_aligned_new(size_t size, size_t alignment)
 {
-    void *block = pym_alloc_aligned(alignment, size);
-    return PYM_LIKELY(block != NULL)
-               ? block
-               : aligned_new_failed("_ZnwmSt11align_val_t", size, alignment);
+    void *block = PYM_FRONT(aligned)(alignment, size);
+    return mark(PYM_LIKELY(block != NULL)
+                    ? block
+                    : aligned_new_failed("_ZnwmSt11align_val_t", size, alignment),
+                PYM_BY_MALLOC, PYM_BY_NEW);
 }
 
 OPERATOR void *_Znwm(size_t size) __attribute__((alias("own_new")));
@@ -156,12 +222,12 @@ OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t alignment)
 
 static void *own_array_new(size_t size)
 {
-    return _Znwm(size);
+    return mark(_Znwm(size), PYM_BY_NEW, PYM_BY_ARRAY_NEW);
 }
 
 static void *own_aligned_array_new(size_t size, size_t alignment)
 {
-    return _ZnwmSt11align_val_t(size, alignment);
+    return mark(_ZnwmSt11align_val_t(size, alignment), PYM_BY_NEW, PYM_BY_ARRAY_NEW);
 }
 
 OPERATOR void *_Znam(size_t size) __attribute__((alias("own_array_new")));
@@ -193,30 +259,17 @@ static PYM_COLD void *aligned_nothrow_new_failed(const char *name, size_t size,
     return function != NULL ? function(size, alignment, tag) : NULL;
 }
 
-typedef void operator_function(void);
-
-/* Compilers take functions of different names to be different: not here, where
- * one is an alias of the other unless the program has its own. */
-static bool is_same(operator_function *one, operator_function *other)
-{
-    __asm__("" : "+r"(one));
-    return one == other;
-}
-
-#define IS_OURS(name, own)                                                             \
-    is_same((operator_function *)(name), (operator_function *)(own))
-
 /* ours: whether the throwing forms that the form stands for are not replaced. */
 static void *nothrow_new(const char *name, bool ours, size_t size, const void *tag)
 {
-    void *block = ours ? pym_alloc_malloc(size) : NULL;
+    void *block = ours ? PYM_FRONT(malloc)(size) : NULL;
     return PYM_LIKELY(block != NULL) ? block : nothrow_new_failed(name, size, tag);
 }
 
 static void *aligned_nothrow_new(const char *name, bool ours, size_t size,
                                  size_t alignment, const void *tag)
 {
-    void *block = ours ? pym_alloc_aligned(alignment, size) : NULL;
+    void *block = ours ? PYM_FRONT(aligned)(alignment, size) : NULL;
     return PYM_LIKELY(block != NULL)
                ? block
                : aligned_nothrow_new_failed(name, size, alignment, tag);
@@ -224,21 +277,25 @@ static void *aligned_nothrow_new(const char *name, bool ours, size_t size,
 
 OPERATOR void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag)
 {
-    return nothrow_new("_ZnwmRKSt9nothrow_t", IS_OURS(_Znwm, own_new), size, tag);
+    void *block =
+        nothrow_new("_ZnwmRKSt9nothrow_t", IS_OURS(_Znwm, own_new), size, tag);
+    return mark(block, PYM_BY_MALLOC, PYM_BY_NEW);
 }
 
 OPERATOR void *_ZnamRKSt9nothrow_t(size_t size, const void *tag)
 {
     bool ours = IS_OURS(_Znwm, own_new) && IS_OURS(_Znam, own_array_new);
-    return nothrow_new("_ZnamRKSt9nothrow_t", ours, size, tag);
+    void *block = nothrow_new("_ZnamRKSt9nothrow_t", ours, size, tag);
+    return mark(block, PYM_BY_MALLOC, PYM_BY_ARRAY_NEW);
 }
 
 OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
                                                   const void *tag)
 {
     bool ours = IS_OURS(_ZnwmSt11align_val_t, own_aligned_new);
-    return aligned_nothrow_new("_ZnwmSt11align_val_tRKSt9nothrow_t", ours, size,
-                               alignment, tag);
+    void *block = aligned_nothrow_new("_ZnwmSt11align_val_tRKSt9nothrow_t", ours, size,
+                                      alignment, tag);
+    return mark(block, PYM_BY_MALLOC, PYM_BY_NEW);
 }
 
 OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
@@ -246,56 +303,71 @@ OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment,
 {
     bool ours = IS_OURS(_ZnwmSt11align_val_t, own_aligned_new) &&
                 IS_OURS(_ZnamSt11align_val_t, own_aligned_array_new);
-    return aligned_nothrow_new("_ZnamSt11align_val_tRKSt9nothrow_t", ours, size,
-                               alignment, tag);
+    void *block = aligned_nothrow_new("_ZnamSt11align_val_tRKSt9nothrow_t", ours, size,
+                                      alignment, tag);
+    return mark(block, PYM_BY_MALLOC, PYM_BY_ARRAY_NEW);
 }
 #endif
 
 /* ---- operator delete: the size is not needed ---- */
 
-void _ZdlPv(void *block);
-void _ZdlPvSt11align_val_t(void *block, size_t alignment);
-
 static void own_delete(void *block)
 {
-    pym_alloc_free(block);
+    if (PYM_HARDENED && !are_ours()) {
+        PYM_FRONT(free)(block);
+    } else {
+        pym_front_delete(block);
+    }
 }
 
 static void own_aligned_delete(void *block, size_t alignment)
 {
     (void)alignment;
-    pym_alloc_free(block);
+    own_delete(block);
+}
+
+static void own_array_delete(void *block)
+{
+    check_array(block);
+    _ZdlPv(block);
 }
 
 OPERATOR void _ZdlPv(void *block) __attribute__((alias("own_delete")));
 OPERATOR void _ZdlPvSt11align_val_t(void *block, size_t alignment)
     __attribute__((alias("own_aligned_delete")));
+OPERATOR void _ZdaPv(void *block) __attribute__((alias("own_array_delete")));
 
 #define UNUSED __attribute__((unused))
 
-#define DEFINE_DELETE(name, ...)                                                       \
+#define DEFINE_DELETE(name, check, ...)                                                \
     void name(void *block, ##__VA_ARGS__);                                             \
     OPERATOR void name(void *block, ##__VA_ARGS__)                                     \
     {                                                                                  \
+        check;                                                                         \
         _ZdlPv(block);                                                                 \
     }
 
-#define DEFINE_ALIGNED_DELETE(name, ...)                                               \
+#define DEFINE_ALIGNED_DELETE(name, check, ...)                                        \
     void name(void *block, ##__VA_ARGS__);                                             \
     OPERATOR void name(void *block, ##__VA_ARGS__)                                     \
     {                                                                                  \
+        check;                                                                         \
         _ZdlPvSt11align_val_t(block, alignment);                                       \
     }
 
-DEFINE_DELETE(_ZdaPv)
-DEFINE_DELETE(_ZdlPvm, size_t size UNUSED)
-DEFINE_DELETE(_ZdaPvm, size_t size UNUSED)
-DEFINE_DELETE(_ZdlPvRKSt9nothrow_t, const void *tag UNUSED)
-DEFINE_DELETE(_ZdaPvRKSt9nothrow_t, const void *tag UNUSED)
-DEFINE_ALIGNED_DELETE(_ZdaPvSt11align_val_t, size_t alignment)
-DEFINE_ALIGNED_DELETE(_ZdlPvmSt11align_val_t, size_t size UNUSED, size_t alignment)
-DEFINE_ALIGNED_DELETE(_ZdaPvmSt11align_val_t, size_t size UNUSED, size_t alignment)
-DEFINE_ALIGNED_DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, size_t alignment,
+#define NO_CHECK (void)0
+#define BOTH_CHECKS (check_size(block, size), check_array(block))
+
+DEFINE_DELETE(_ZdlPvm, check_size(block, size), size_t size)
+DEFINE_DELETE(_ZdaPvm, BOTH_CHECKS, size_t size)
+DEFINE_DELETE(_ZdlPvRKSt9nothrow_t, NO_CHECK, const void *tag UNUSED)
+DEFINE_DELETE(_ZdaPvRKSt9nothrow_t, check_array(block), const void *tag UNUSED)
+DEFINE_ALIGNED_DELETE(_ZdaPvSt11align_val_t, check_array(block), size_t alignment)
+DEFINE_ALIGNED_DELETE(_ZdlPvmSt11align_val_t, check_size(block, size), size_t size,
+                      size_t alignment)
+DEFINE_ALIGNED_DELETE(_ZdaPvmSt11align_val_t, BOTH_CHECKS, size_t size,
+                      size_t alignment)
+DEFINE_ALIGNED_DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, NO_CHECK, size_t alignment,
                       const void *tag UNUSED)
-DEFINE_ALIGNED_DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, size_t alignment,
-                      const void *tag UNUSED)
+DEFINE_ALIGNED_DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, check_array(block),
+                      size_t alignment, const void *tag UNUSED)

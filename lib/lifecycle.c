@@ -1,6 +1,7 @@
 #include "lifecycle.h"
 
 #include "arena.h"
+#include "ledger.h"
 #include "options.h"
 #include "os.h"
 #include "stats.h"
@@ -45,6 +46,7 @@ struct pym_heap *pym_lifecycle_heap(void)
         return NULL;
     }
     pym_options_init();
+    pym_harden_init();
     if (!atomic_exchange_explicit(&key_wanted, true, memory_order_relaxed)) {
         key_made = pthread_key_create(&key, thread_ends) == 0;
     }
@@ -76,6 +78,7 @@ static void child_of_fork(void)
     pym_arena_after_fork();
     pym_heaps_after_fork();
     pym_transfer_after_fork();
+    pym_ledger_after_fork();
 }
 
 #ifdef __GLIBC__

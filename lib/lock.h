@@ -15,7 +15,8 @@
 enum pym_lock_rank {
     PYM_RANK_EMERGENCY = 1, /* the heap of threads that have ended */
     PYM_RANK_HEAPS,         /* the list of heaps, and who owns which */
-    PYM_RANK_ARENAS,        /* arenas: innermost */
+    PYM_RANK_ARENAS,        /* arenas */
+    PYM_RANK_LEDGER,        /* of the hardened library: innermost */
 };
 
 struct pym_lock {

@@ -10,9 +10,27 @@
 #define PYM_OPTIONS_H
 
 #include "atomic.h"
+#include "harden.h"
 
 /* X(name, kind, default, least, most, settable at run time, meaning) */
+#if PYM_HARDENED
+#define PYM_OPTION_LIST_HARDENED(X)                                                    \
+    X(quarantine, PYM_OPTION_BYTES, 1 << 17, 0, 1 << 24, true,                         \
+      "bytes of freed blocks that a thread holds back before they are used again")     \
+    X(mismatch, PYM_OPTION_FLAG, 1, 0, 1, true,                                        \
+      "blocks of malloc, new and new[] must be freed by free, delete and delete[]")    \
+    X(zero, PYM_OPTION_FLAG, 0, 0, 1, false,                                           \
+      "overwrite what is freed with zeroes, not with bytes that make errors show")
+#else
+#define PYM_OPTION_LIST_HARDENED(X)
+#endif
+
 #define PYM_OPTION_LIST(X)                                                             \
+    PYM_OPTION_LIST_HARDENED(X)                                                        \
+    X(abort, PYM_OPTION_FLAG, 1, 0, 1, true,                                           \
+      "abort after a report of misuse of the heap; 0: leave the wrong call out and "   \
+      "go "                                                                            \
+      "on where that is safe")                                                         \
     X(help, PYM_OPTION_FLAG, 0, 0, 1, false, "list the options at the start")          \
     X(stats, PYM_OPTION_FLAG, 0, 0, 1, true, "print a report at exit")                 \
     X(cache, PYM_OPTION_BYTES, 1 << 24, 0, 1 << 30, true,                              \

@@ -88,6 +88,22 @@ void pym_os_unmap(void *start, size_t size)
     (void)raw_call3(SYS_munmap, (long)start, (long)size, 0);
 }
 
+void pym_os_random(void *out, size_t size)
+{
+    enum { NONBLOCK = 1 };
+    if (raw_call3(SYS_getrandom, (long)out, (long)size, NONBLOCK) == (long)size) {
+        return;
+    }
+    struct timespec now = {0, 0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t seed = (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 32 ^
+                    (uintptr_t)&now ^ (uint64_t)raw_call3(SYS_getpid, 0, 0, 0) << 48;
+    for (size_t i = 0; i < size; i++) {
+        seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        ((unsigned char *)out)[i] = (unsigned char)(seed >> 56);
+    }
+}
+
 uint64_t pym_os_now_ms(void)
 {
     struct timespec now = {0, 0};

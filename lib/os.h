@@ -30,6 +30,10 @@ int pym_os_purge(void *start, size_t size);
 void *pym_os_map(size_t size);
 void pym_os_unmap(void *start, size_t size);
 
+/* Fills size bytes, at most 256, with random ones.  Before the system has gathered
+ * any, they are what differs from process to process all the same. */
+void pym_os_random(void *out, size_t size);
+
 /* Milliseconds of a monotonic clock of a few milliseconds' grain; cheap. */
 uint64_t pym_os_now_ms(void);
 

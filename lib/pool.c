@@ -20,6 +20,39 @@ void pym_pool_prepare(struct pym_pool *pool, unsigned cls, bool is_tagged)
     pool->cls = (uint8_t)cls;
     pool->first = is_tagged ? PYM_GRAIN / 2 : first_block(cls);
     pool->listed = 0;
+    pym_region_forget_states(pool);
+}
+
+/* Links blocks that lie side by side, in their order.  Returns the first. */
+static char *link_in_order(char *block, size_t size, unsigned count)
+{
+    char *head = block;
+    for (; count > 1; count--, block += size) {
+        pym_link_set(block, block + size);
+    }
+    pym_link_set(block, NULL);
+    return head;
+}
+
+/* The same in an order that nobody can foresee: each goes to one of both ends. */
+static char *link_at_random(char *block, size_t size, unsigned count)
+{
+    char *head = block;
+    char *tail = block;
+    uint64_t choice = 0;
+    for (unsigned i = 1; i < count; i++) {
+        block += size;
+        choice = choice > 1 ? choice >> 1 : pym_harden_random() | (uint64_t)1 << 63;
+        if ((choice & 1) != 0) {
+            pym_link_set(block, head);
+            head = block;
+        } else {
+            pym_link_set(tail, block);
+            tail = block;
+        }
+    }
+    pym_link_set(tail, NULL);
+    return head;
 }
 
 unsigned pym_pool_carve(struct pym_pool *pool)
@@ -36,12 +69,9 @@ unsigned pym_pool_carve(struct pym_pool *pool)
         return 0;
     }
     char *block = pym_pool_block(pool, from);
-    char *head = block;
-    for (unsigned i = from + 1; i < to; i++, block += size) {
-        pym_link_set(block, block + size);
-    }
-    pym_link_set(block, NULL);
-    pym_track_freed(head, (to - from) * size);
+    char *head = PYM_HARDENED ? link_at_random(block, size, to - from)
+                              : link_in_order(block, size, to - from);
+    pym_track_freed(block, (to - from) * size);
     *pool->free_to = head;
     pym_snapshot_order();
     pool->carved = (uint16_t)to;
@@ -64,7 +94,7 @@ PYM_RACY unsigned pym_pool_mark_list(const struct pym_pool *pool, void *list,
         }
         pym_pool_set_bit(bits, (unsigned)index);
         marked++;
-        list = pym_link_get(list);
+        list = pym_link_peek(list);
     }
     *intact = list == NULL;
     return marked;

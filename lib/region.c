@@ -4,6 +4,10 @@
 #include "check.h"
 #include "os.h"
 
+#if PYM_HARDENED
+#include <string.h>
+#endif
+
 /* Ranges are aligned so that arenas can share 2 MiB pages. */
 #define REGION_ALIGNMENT ((size_t)2 << 20)
 #define REGION_LEAST ((size_t)4 << 20)
@@ -36,6 +40,11 @@ static void lay_out(uintptr_t base, size_t reserved)
     size_t arena_table =
         pym_round_up(arenas * sizeof(struct pym_arena), PYM_ARENA_SIZE);
     size_t tables = pym_round_up(pool_table + arena_table, PYM_ARENA_SIZE);
+#if PYM_HARDENED
+    pym_region_states = (_Atomic uint8_t *)(base + tables);
+    tables += pym_round_up(reserved >> PYM_GRAIN_SHIFT, PYM_ARENA_SIZE);
+    tables += PYM_ARENA_SIZE; /* for empty blocks */
+#endif
     pym_region_base = base;
     pym_region.reserved = reserved;
     pym_region.arenas = (struct pym_arena *)(base + pool_table);
@@ -76,14 +85,32 @@ static int commit_entries(void *table, size_t entry_size, size_t from, size_t to
     return pym_os_commit((char *)table + start, table_bytes(to, entry_size) - start);
 }
 
+/* What the hardened library has for each block; at first for empty ones as well. */
+static int commit_states(size_t from, size_t to)
+{
+#if PYM_HARDENED
+    enum { STATES = PYM_ARENA_SIZE / PYM_GRAIN };
+    from -= from == pym_region.first_arena;
+    return commit_entries((void *)(uintptr_t)pym_region_states, 1, from * STATES,
+                          to * STATES);
+#else
+    (void)from;
+    (void)to;
+    return 0;
+#endif
+}
+
 static int commit_arenas(size_t count)
 {
     size_t from = pym_region.committed_arena;
-    size_t to = from + count;
+    size_t to = from + count + pym_region_is_guard(from + count);
     int error = commit_entries((void *)pym_region_base, sizeof(struct pym_pool),
                                from * PYM_ARENA_POOLS, to * PYM_ARENA_POOLS);
     if (error == 0) {
         error = commit_entries(pym_region.arenas, sizeof(struct pym_arena), from, to);
+    }
+    if (error == 0) {
+        error = commit_states(from, to);
     }
     if (error == 0) {
         error = pym_os_commit((void *)arena_start(from), count << PYM_ARENA_SHIFT);
@@ -112,6 +139,9 @@ static bool commit_more(void)
 {
     (void)pym_region_fit();
     size_t left = (pym_region.reserved >> PYM_ARENA_SHIFT) - pym_region.committed_arena;
+    if (PYM_HARDENED) {
+        return left > 1 && commit_arenas(1) == 0; /* each has its own neighbours */
+    }
     size_t ahead = (pym_region.end_arena - pym_region.first_arena) >> AHEAD_SHIFT;
     ahead = ahead < AHEAD_LEAST ? AHEAD_LEAST : ahead > AHEAD_MOST ? AHEAD_MOST : ahead;
     ahead = ahead < left ? ahead : left;
@@ -126,8 +156,23 @@ size_t pym_region_extend(void)
     if (pym_region.end_arena == pym_region.committed_arena && !commit_more()) {
         return 0;
     }
-    return pym_region.end_arena++;
+    size_t arena = pym_region.end_arena++;
+    pym_region.end_arena += pym_region_is_guard(pym_region.end_arena);
+    return arena;
 }
+
+#if PYM_HARDENED
+
+_Atomic uint8_t *pym_region_states;
+
+void pym_region_forget_states(const struct pym_pool *pool)
+{
+    size_t offset = (size_t)(pym_region_pool_start(pool) - (char *)pym_region_base);
+    memset((void *)(uintptr_t)pym_region_state_at(offset), 0,
+           PYM_POOL_SIZE / PYM_GRAIN);
+}
+
+#endif
 
 void pym_region_publish(void)
 {

@@ -11,6 +11,10 @@
  * address alone.  Nothing lies in front of a block, and nothing in an arena but
  * blocks and what they leave over.
  *
+ * The hardened library has a third table, of the states of blocks: a byte for every 16
+ * bytes.  There an arena that never becomes usable comes first, whose addresses blocks
+ * of no bytes have, and others lie between the arenas that are used.
+ *
  * base and limit say "nothing is ours" until the first arena exists; base is
  * set once, limit only grows.  A thread that was handed a block sees a limit
  * beyond it, since limit grew before the block existed.
@@ -19,6 +23,7 @@
 #define PYM_REGION_H
 
 #include "atomic.h"
+#include "harden.h"
 
 struct pym_heap;
 
@@ -135,6 +140,59 @@ PYM_INLINE struct pym_pool *pym_region_pool_of(const void *address)
 PYM_INLINE size_t pym_region_pool_index(const struct pym_pool *pool)
 {
     return ((uintptr_t)pool - pym_region_base) >> PYM_POOL_RECORD_SHIFT;
+}
+
+/* ---- of the hardened library ---- */
+
+#if PYM_HARDENED
+
+extern _Atomic uint8_t *pym_region_states PYM_HIDDEN;
+
+PYM_INLINE _Atomic uint8_t *pym_region_state_at(size_t offset)
+{
+    return &pym_region_states[offset >> PYM_GRAIN_SHIFT];
+}
+
+/* The pool holds blocks of another size from now on. */
+void pym_region_forget_states(const struct pym_pool *pool);
+
+/* The first byte, as an offset, that has a state: of the arena of empty blocks. */
+PYM_INLINE size_t pym_region_first_state(void)
+{
+    return (pym_region.first_arena - 1) << PYM_ARENA_SHIFT;
+}
+
+#else
+
+PYM_INLINE void pym_region_forget_states(const struct pym_pool *pool)
+{
+    (void)pool;
+}
+
+#endif
+
+/* Whether a block that no list has is the program's: not one in quarantine. */
+PYM_INLINE bool pym_region_is_live(const void *block)
+{
+#if PYM_HARDENED
+    uint8_t state = atomic_load_explicit(pym_region_state_at(pym_region_offset(block)),
+                                         memory_order_relaxed);
+    return (state & PYM_BLOCK_LIVE) != 0;
+#else
+    (void)block;
+    return true;
+#endif
+}
+
+/* Arenas that have an unreadable one behind them: with more of them, a heap of some GiB
+ * would pass the number of mappings that the kernel allows. */
+enum { PYM_REGION_GUARDS = 4096 };
+
+/* Whether an arena is one of the unreadable ones between others. */
+PYM_INLINE bool pym_region_is_guard(size_t arena)
+{
+    size_t place = arena - pym_region.first_arena;
+    return PYM_HARDENED && place < 2 * (size_t)PYM_REGION_GUARDS && place % 2 == 1;
 }
 
 /* The first byte of a pool's memory. */

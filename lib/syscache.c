@@ -165,7 +165,7 @@ static void shed(struct pym_syscache *cache, struct pym_syscache_bin *bin,
     int saved = errno;
     for (; blocks > 0; blocks--) {
         void *block = bin->head;
-        bin->head = *(void **)block;
+        bin->head = pym_chunk_link_get(block);
         bin->room++;
         pym_sysalloc.free(block);
     }
@@ -341,13 +341,13 @@ static bool leave_chain(struct pym_syscache *cache, struct pym_syscache_bin *bin
     void *head = bin->head;
     void *tail = head;
     for (int32_t i = 1; i < count; i++) {
-        tail = *(void **)tail;
+        tail = pym_chunk_link_get(tail);
     }
-    void *rest = *(void **)tail;
+    void *rest = pym_chunk_link_get(tail);
     bin->head = rest; /* first: a copy by fork must not find the chain twice */
     pym_snapshot_order();
     if (!pym_transfer_leave(cls, head, tail, (uint32_t)count, transfer_limit())) {
-        *(void **)tail = rest;
+        pym_chunk_link_set(tail, rest);
         bin->head = head;
         return false;
     }
@@ -386,7 +386,7 @@ PYM_NOINLINE void pym_syscache_overflow(struct pym_syscache *cache,
         pym_syscache_pass(cache, block);
         return;
     }
-    *(void **)block = bin->head;
+    pym_chunk_link_set(block, bin->head);
     bin->head = block;
     bin->room--;
 }
@@ -397,7 +397,7 @@ static void *take_from(struct pym_syscache_bin *bin)
 {
     void *block = bin->head;
     if (block != NULL) {
-        bin->head = *(void **)block;
+        bin->head = pym_chunk_link_get(block);
         bin->room++;
     }
     return block;
@@ -427,7 +427,7 @@ static void *take_chain(struct pym_syscache *cache, unsigned cls)
     }
     struct pym_syscache_bin *bin = &cache->bin[cls];
     PYM_ASSERT(bin->head == NULL);
-    bin->head = *(void **)block;
+    bin->head = pym_chunk_link_get(block);
     bin->room -= (int32_t)count - 1;
     if (bin->room < 0) { /* it will be used soon, so over the share if need be */
         (void)reclaim_room(cache, over_limit(cache, cls, -bin->room));
@@ -519,7 +519,8 @@ void pym_syscache_recover(struct pym_syscache *cache)
     for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
         struct pym_syscache_bin *bin = &cache->bin[cls];
         bin->room = bin->most = 0;
-        for (void *block = bin->head; block != NULL; block = *(void **)block) {
+        for (void *block = bin->head; block != NULL;
+             block = pym_chunk_link_get(block)) {
             bin->most++;
         }
         cache->granted += bin->most * class_bytes(cls);

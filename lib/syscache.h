@@ -28,6 +28,7 @@
 #include "atomic.h"
 #include "sizeclass.h"
 #include "sysalloc.h"
+#include "track.h"
 
 struct pym_syscache_bin {
     void *head;   /* linked through the first words */
@@ -92,7 +93,7 @@ PYM_INLINE void *pym_syscache_take(struct pym_syscache *cache, size_t last)
         pym_syscache_bin_at(cache, last >> PYM_CACHED_STEP_SHIFT);
     void *block = bin->head;
     if (PYM_LIKELY(block != NULL)) {
-        bin->head = *(void **)block;
+        bin->head = pym_chunk_link_get(block);
         bin->room++;
         cache->countdown--;
     }
@@ -155,7 +156,7 @@ PYM_INLINE bool pym_syscache_keep_or(struct pym_syscache *cache, void *block,
         overflow(cache, bin, block);
         return true;
     }
-    *(void **)block = bin->head;
+    pym_chunk_link_set(block, bin->head);
     bin->head = block;
     return true;
 }

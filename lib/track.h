@@ -10,7 +10,7 @@
 #ifndef PYM_TRACK_H
 #define PYM_TRACK_H
 
-#include "base.h"
+#include "harden.h"
 
 #ifdef HAVE_VALGRIND_VALGRIND_H
 #include <valgrind/valgrind.h>
@@ -23,26 +23,45 @@
 #define PYM_LINK_ACCESS PYM_INLINE
 #endif
 
-/* The word at the start of a free block. */
+/* The link at the start of a free block.  peek is for blocks that may be in use: what
+ * it finds there means nothing then. */
+PYM_LINK_ACCESS void *pym_link_peek(void *block)
+{
+    return (void *)pym_harden_code(block, *(uintptr_t *)block);
+}
+
 PYM_LINK_ACCESS void *pym_link_get(void *block)
 {
-    return *(void **)block;
+    return pym_harden_check_link(block,
+                                 (void *)pym_harden_code(block, *(uintptr_t *)block));
 }
 
 PYM_LINK_ACCESS void pym_link_set(void *block, void *next)
 {
-    *(void **)block = next;
+    *(uintptr_t *)block = pym_harden_code(block, (uintptr_t)next);
+}
+
+/* The same of a cached block of the system. */
+PYM_INLINE void *pym_chunk_link_get(void *block)
+{
+    return pym_harden_check_chunk(block,
+                                  (void *)pym_harden_code(block, *(uintptr_t *)block));
+}
+
+PYM_INLINE void pym_chunk_link_set(void *block, void *next)
+{
+    *(uintptr_t *)block = pym_harden_code(block, (uintptr_t)next);
 }
 
 /* The word after it: what a chain of remote frees says of itself. */
 PYM_LINK_ACCESS uint64_t pym_link_note(void *block)
 {
-    return ((uint64_t *)block)[1];
+    return pym_harden_code((uint64_t *)block + 1, ((uint64_t *)block)[1]);
 }
 
 PYM_LINK_ACCESS void pym_link_set_note(void *block, uint64_t note)
 {
-    ((uint64_t *)block)[1] = note;
+    ((uint64_t *)block)[1] = pym_harden_code((uint64_t *)block + 1, note);
 }
 
 PYM_INLINE void *pym_track_allocated(void *block, size_t size)

@@ -2,6 +2,7 @@
 
 #include "atomic.h"
 #include "sysalloc.h"
+#include "track.h"
 
 #include <errno.h>
 
@@ -59,7 +60,7 @@ bool pym_transfer_leave(unsigned cls, void *head, void *tail, uint32_t count,
     if (atomic_load_explicit(&bytes_here, memory_order_relaxed) + bytes > most) {
         return false;
     }
-    *(void **)tail = NULL;
+    pym_chunk_link_set(tail, NULL);
     ((struct chain_head *)head)->count = count;
     for (unsigned i = 0; i < SLOTS; i++) {
         _Atomic(void *) *slot = &shelves[cls].slot[i];
@@ -115,7 +116,7 @@ static int64_t empty_class(unsigned cls)
     for (void *block; (block = take(cls, &count)) != NULL;) {
         blocks += count;
         while (block != NULL) {
-            void *next = *(void **)block;
+            void *next = pym_chunk_link_get(block);
             pym_sysalloc.free(block);
             block = next;
         }

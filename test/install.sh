@@ -81,10 +81,11 @@ installed() {
     }
 }
 
-echo 1..21
+echo 1..22
 
 check "make install works" make_in_build install
 check "the shared library is there" installed libpymalloc.so.0
+check "the hardened library is there" installed libpymalloc-hardened.so.0
 check "its link for the linker is there" installed libpymalloc.so
 check "the archive is there" installed libpymalloc.a
 check "the header is there" installed pymalloc.h

@@ -124,7 +124,7 @@ if ! ./probe >/dev/null 2>&1; then
     exit 0
 fi
 
-echo 1..50
+echo 1..51
 
 library=${PYMALLOC_LIBRARY:-$top_builddir/lib/.libs/libpymalloc.so}
 cp "$library" libpymalloc-copy.so
@@ -158,6 +158,10 @@ run "$built" run -- cat /proc/self/maps
 [ "$status" -eq 0 ] && grep -q 'libpymalloc\.so' out &&
     ok "a program from PATH has the library mapped" ||
     not_ok "a program from PATH has the library mapped"
+run "$built" run --hardened -- cat /proc/self/maps
+[ "$status" -eq 0 ] && grep -q 'libpymalloc-hardened\.so' out && ! grep -q 'libpymalloc\.so' out &&
+    ok "--hardened is the other library" ||
+    not_ok "--hardened is the other library"
 prints "the exit status is the program's" 42 "" "$built" run -- sh -c 'exit 42'
 prints "death by a signal is the program's" 143 "" \
     sh -c '"$1" run -- sh -c "kill -TERM \$\$"; exit $?' sh "$built"

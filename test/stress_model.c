@@ -148,13 +148,14 @@ static int visit(void *block, size_t size, void *arg)
 }
 
 /* With no other thread about, the walk and the statistics have to agree with
- * the model exactly. */
+ * the model exactly.  Blocks of no bytes need not lie in a pool. */
 static void agrees_with_model(void)
 {
     struct pymalloc_totals stats;
     size_t walked = 0, live = 0;
     for (size_t i = 0; i < SLOTS; i++) {
-        live += slots[i].state == FULL && pymalloc_owns(slots[i].model.block);
+        const struct model *model = &slots[i].model;
+        live += slots[i].state == FULL && pymalloc_owns(model->block) && model->size > 0;
     }
     pymalloc_walk(visit, &walked);
     pymalloc_stats(&stats);
