@@ -25,33 +25,31 @@ static struct pym_heap *own_heap(void)
 /* ---- small blocks ---- */
 
 /* What a thread without a heap gets, and a program without an address range. */
-static PYM_COLD void *small_elsewhere(unsigned cls)
+static PYM_COLD void *small_elsewhere(size_t size)
 {
     if (pym_thread.ended) {
-        void *block = pym_heaps_emergency_block(cls);
+        void *block = pym_heaps_emergency_block(pym_class_of(size));
         if (block != NULL) {
             return block;
         }
     }
     struct pym_heap *heap = pym_thread.heap;
-    return pym_syscache_miss(heap != NULL ? &heap->cache : NULL, pym_class_size(cls),
-                             false);
+    return pym_syscache_miss(heap != NULL ? &heap->cache : NULL, size, false);
 }
 
-PYM_NOINLINE void *pym_alloc_refill(size_t wanted)
+PYM_NOINLINE void *pym_alloc_refill(size_t size)
 {
-    unsigned cls = (unsigned)wanted;
     struct pym_heap *heap = pym_thread.heap;
     if (PYM_UNLIKELY(heap == NULL)) {
         heap = pym_lifecycle_heap();
         if (heap == NULL) {
-            return small_elsewhere(cls);
+            return small_elsewhere(size);
         }
         /* An adopted heap brings its bins. */
-        return pym_alloc_malloc(pym_class_size(cls));
+        return pym_alloc_malloc(size);
     }
-    void *block = pym_heap_refill(heap, cls);
-    return PYM_LIKELY(block != NULL) ? block : small_elsewhere(cls);
+    void *block = pym_heap_refill(heap, pym_class_of(size));
+    return PYM_LIKELY(block != NULL) ? block : small_elsewhere(size);
 }
 
 PYM_NOINLINE void pym_alloc_free_remote(void *block, struct pym_pool *pool)
@@ -114,9 +112,9 @@ PYM_NOINLINE void pym_alloc_overflow(struct pym_syscache *cache,
     pym_heap_tick(pym_thread.heap);
 }
 
-PYM_NOINLINE void *pym_alloc_large(size_t last)
+PYM_NOINLINE void *pym_alloc_large(size_t size)
 {
-    return last == SIZE_MAX ? pym_alloc_malloc(1) : large_miss(last + 1, false);
+    return size == 0 ? pym_alloc_malloc(1) : large_miss(size, false);
 }
 
 PYM_NOINLINE void pym_alloc_free_foreign(void *block)
@@ -160,7 +158,7 @@ void *pym_alloc_calloc(size_t count, size_t size)
     if (PYM_UNLIKELY(bytes - 1 >= PYM_SMALL_MAX)) {
         return bytes != 0 ? large_calloc(bytes) : pym_alloc_calloc(1, 1);
     }
-    void *block = pym_alloc_small_or(bytes - 1, pym_alloc_refill);
+    void *block = pym_alloc_small_or(bytes, bytes - 1, pym_alloc_refill);
     return PYM_LIKELY(block != NULL) ? memset(block, 0, bytes) : NULL;
 }
 
@@ -193,7 +191,7 @@ void *pym_alloc_aligned(size_t alignment, size_t size)
     }
     size_t rounded = pym_round_up(size != 0 ? size : 1, alignment);
     if (rounded <= PYM_SMALL_MAX) {
-        void *block = pym_alloc_small_or(rounded - 1, pym_alloc_refill);
+        void *block = pym_alloc_small_or(rounded, rounded - 1, pym_alloc_refill);
         if (((uintptr_t)block & (alignment - 1)) == 0) {
             return block;
         }

@@ -11,11 +11,11 @@
 #include "heap.h"
 #include "track.h"
 
-/* Slow paths.  They take what the fast path has at hand, so that it need not
- * keep the size: a class whose bin is empty; and the size less one, which is
- * SIZE_MAX for 0 and else at least PYM_SMALL_MAX; a block that cannot be cached. */
-void *pym_alloc_refill(size_t cls);
-void *pym_alloc_large(size_t last);
+/* Slow paths: for a size whose bin is empty; for one that is not small, or 0; for a
+ * block that cannot be cached.  They take the size as the program asked for it, which
+ * the system allocator may have to be told exactly. */
+void *pym_alloc_refill(size_t size);
+void *pym_alloc_large(size_t size);
 void *pym_alloc_tick(void *block); /* returns the block */
 void pym_alloc_overflow(struct pym_syscache *cache, struct pym_syscache_bin *bin,
                         void *block);
@@ -29,42 +29,58 @@ size_t pym_alloc_usable_size(void *block);
 /* Any power of two as alignment, any size; NULL with EINVAL or ENOMEM. */
 void *pym_alloc_aligned(size_t alignment, size_t size);
 
-/* The hit path for large blocks, and what to call when it is none. */
-PYM_INLINE void *pym_alloc_cached_or(size_t last, void *(*large)(size_t last))
+/* The size less one, which wraps for 0.  gcc would have it in the register where the
+ * result of malloc is to be, and pay for that with a move on every hit. */
+PYM_INLINE size_t pym_alloc_last(size_t size)
+{
+#if defined(__x86_64__) && !defined(__clang__)
+    size_t last;
+    __asm__("lea -1(%1), %0" : "=d"(last) : "r"(size));
+    return last;
+#else
+    return size - 1;
+#endif
+}
+
+/* The hit path for large blocks, and what to call when it is none: for a size and the
+ * same less one. */
+PYM_INLINE void *pym_alloc_cached_or(size_t size, size_t last,
+                                     void *(*large)(size_t size))
 {
     if (PYM_UNLIKELY(last > pym_thread.cached_last)) {
-        return large(last);
+        return large(size);
     }
     struct pym_syscache *cache = pym_thread.cache;
     void *block = pym_syscache_take(cache, last);
     if (PYM_UNLIKELY(block == NULL)) {
-        return large(last);
+        return large(size);
     }
     return PYM_LIKELY(cache->countdown != 0) ? block : pym_alloc_tick(block);
 }
 
-/* The same for last + 1 bytes, 1 to PYM_SMALL_MAX. */
-PYM_INLINE void *pym_alloc_small_or(size_t last, void *(*refill)(size_t cls))
+/* The same for 1 to PYM_SMALL_MAX bytes. */
+PYM_INLINE void *pym_alloc_small_or(size_t size, size_t last,
+                                    void *(*refill)(size_t size))
 {
     size_t cls = last >> PYM_GRAIN_SHIFT;
     void **bin = &pym_thread.bin[cls];
     void *block = *bin;
     if (PYM_UNLIKELY(block == NULL)) {
-        return pym_track_allocated(refill(cls), last + 1);
+        return pym_track_allocated(refill(size), size);
     }
     *bin = pym_link_get(block);
-    return pym_track_allocated(block, last + 1);
+    return pym_track_allocated(block, size);
 }
 
 /* The hit path, and what to call when it is none. */
-PYM_INLINE void *pym_alloc_or(size_t size, void *(*refill)(size_t cls),
-                              void *(*large)(size_t last))
+PYM_INLINE void *pym_alloc_or(size_t size, void *(*refill)(size_t size),
+                              void *(*large)(size_t size))
 {
-    size_t last = size - 1; /* wraps for 0, which is not small then */
+    size_t last = pym_alloc_last(size);
     if (PYM_UNLIKELY(last >= PYM_SMALL_MAX)) {
-        return pym_alloc_cached_or(last, large);
+        return pym_alloc_cached_or(size, last, large);
     }
-    return pym_alloc_small_or(last, refill);
+    return pym_alloc_small_or(size, last, refill);
 }
 
 PYM_INLINE void *pym_alloc_malloc(size_t size)

@@ -162,7 +162,7 @@ static bool is_impossible(size_t size)
 
 static PYM_NOINLINE void *refill(size_t size)
 {
-    return admit(pym_alloc_refill(size >> PYM_GRAIN_SHIFT), size, size + 1);
+    return admit(pym_alloc_refill(size + 1), size, size + 1);
 }
 
 /* One byte more than asked for is a small block as well. */

@@ -186,18 +186,16 @@ static void *own_new(size_t size)
 
 #else
 
-static PYM_NOINLINE void *new_refill(size_t cls)
+static PYM_NOINLINE void *new_refill(size_t size)
 {
-    void *block = pym_alloc_refill(cls);
-    return PYM_LIKELY(block != NULL)
-               ? block
-               : new_failed("_Znwm", pym_class_size((unsigned)cls));
+    void *block = pym_alloc_refill(size);
+    return PYM_LIKELY(block != NULL) ? block : new_failed("_Znwm", size);
 }
 
-static PYM_NOINLINE void *new_large(size_t last)
+static PYM_NOINLINE void *new_large(size_t size)
 {
-    void *block = pym_alloc_large(last);
-    return PYM_LIKELY(block != NULL) ? block : new_failed("_Znwm", last + 1);
+    void *block = pym_alloc_large(size);
+    return PYM_LIKELY(block != NULL) ? block : new_failed("_Znwm", size);
 }
 
 static void *own_new(size_t size)

@@ -46,8 +46,8 @@ static void *refused(void)
 
 WRAPPED_BLOCK(pym_alloc_calloc, (size_t count, size_t size), (count, size))
 WRAPPED_BLOCK(pym_alloc_realloc, (void *block, size_t size), (block, size))
-WRAPPED_BLOCK(pym_alloc_refill, (size_t cls), (cls))
-WRAPPED_BLOCK(pym_alloc_large, (size_t last), (last))
+WRAPPED_BLOCK(pym_alloc_refill, (size_t size), (size))
+WRAPPED_BLOCK(pym_alloc_large, (size_t size), (size))
 
 /* These do not set errno. */
 #define WRAPPED_PAGES(name, parameters, arguments)                                     \
