@@ -9,6 +9,23 @@
 #include <errno.h>
 #include <string.h>
 
+/*
+ * What decides whether a small block may be given to a request for alignment, and
+ * whether a block of the system stays where it is: the largest size that may, and the
+ * room in the block.  0 and NULL before the start, and where the library stands aside
+ * and both are the system allocator's affairs.
+ */
+static size_t aligned_small_max;
+static size_t (*room_of)(void *block);
+
+void pym_alloc_init(void)
+{
+    if (!pym_track_stands_aside()) {
+        aligned_small_max = PYM_SMALL_MAX;
+        room_of = pym_sysalloc.usable_size;
+    }
+}
+
 static PYM_NOINLINE void *out_of_memory(void)
 {
     errno = ENOMEM;
@@ -112,9 +129,15 @@ PYM_NOINLINE void pym_alloc_overflow(struct pym_syscache *cache,
     pym_heap_tick(pym_thread.heap);
 }
 
+/* For a request of 0 bytes: a block of one zero byte, unless that would hide errors. */
+static void *empty_block(void)
+{
+    return pym_track_stands_aside() ? pym_sysalloc.malloc(0) : pym_alloc_calloc(1, 1);
+}
+
 PYM_NOINLINE void *pym_alloc_large(size_t size)
 {
-    return size == 0 ? pym_alloc_malloc(1) : large_miss(size, false);
+    return size == 0 ? empty_block() : large_miss(size, false);
 }
 
 PYM_NOINLINE void pym_alloc_free_foreign(void *block)
@@ -156,7 +179,7 @@ void *pym_alloc_calloc(size_t count, size_t size)
         return out_of_memory();
     }
     if (PYM_UNLIKELY(bytes - 1 >= PYM_SMALL_MAX)) {
-        return bytes != 0 ? large_calloc(bytes) : pym_alloc_calloc(1, 1);
+        return bytes != 0 ? large_calloc(bytes) : empty_block();
     }
     void *block = pym_alloc_small_or(bytes, bytes - 1, pym_alloc_refill);
     return PYM_LIKELY(block != NULL) ? memset(block, 0, bytes) : NULL;
@@ -190,7 +213,7 @@ void *pym_alloc_aligned(size_t alignment, size_t size)
         return out_of_memory();
     }
     size_t rounded = pym_round_up(size != 0 ? size : 1, alignment);
-    if (rounded <= PYM_SMALL_MAX) {
+    if (rounded <= aligned_small_max) {
         void *block = pym_alloc_small_or(rounded, rounded - 1, pym_alloc_refill);
         if (((uintptr_t)block & (alignment - 1)) == 0) {
             return block;
@@ -237,8 +260,8 @@ static void *realloc_foreign(void *block, size_t size)
         return out_of_memory();
     }
     size_t usable = 0;
-    if (pym_sysalloc.usable_size != NULL) {
-        usable = pym_sysalloc.usable_size(block);
+    if (room_of != NULL) {
+        usable = room_of(block);
         if (fits_in_place(size, usable)) {
             return block;
         }

@@ -22,6 +22,9 @@ void pym_alloc_overflow(struct pym_syscache *cache, struct pym_syscache_bin *bin
 void pym_alloc_free_remote(void *block, struct pym_pool *pool);
 void pym_alloc_free_foreign(void *block);
 
+/* Called at the start, when the system allocator is known; right without it. */
+void pym_alloc_init(void);
+
 void *pym_alloc_calloc(size_t count, size_t size);
 void *pym_alloc_realloc(void *block, size_t size);
 size_t pym_alloc_usable_size(void *block);

@@ -1,11 +1,13 @@
 #include "lifecycle.h"
 
+#include "alloc.h"
 #include "arena.h"
 #include "ledger.h"
 #include "options.h"
 #include "os.h"
 #include "stats.h"
 #include "sysalloc.h"
+#include "track.h"
 #include "transfer.h"
 
 #include <errno.h>
@@ -47,6 +49,9 @@ struct pym_heap *pym_lifecycle_heap(void)
     }
     pym_options_init();
     pym_harden_init();
+    if (pym_track_stands_aside()) {
+        return NULL;
+    }
     if (!atomic_exchange_explicit(&key_wanted, true, memory_order_relaxed)) {
         key_made = pthread_key_create(&key, thread_ends) == 0;
     }
@@ -107,6 +112,7 @@ static __attribute__((constructor(101))) void start(void)
     }
     pym_sysalloc_init();
     pym_syscache_probe();
+    pym_alloc_init();
     if (pym_thread.heap == NULL) {
         (void)pym_lifecycle_heap();
     } else if (pym_syscache_usable) {

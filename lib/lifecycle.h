@@ -11,7 +11,8 @@
 #include "heaps.h"
 
 /* The heap of a thread that has none yet: made, adopted, and handed on when the
- * thread ends.  NULL if the thread has ended already, or there is no memory. */
+ * thread ends.  NULL if the thread has ended already, there is no memory, or the
+ * library stands aside. */
 struct pym_heap *pym_lifecycle_heap(void);
 
 #endif

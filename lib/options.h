@@ -48,7 +48,8 @@
     X(deepbind, PYM_OPTION_FLAG, 0, 0, 1, true,                                        \
       "let dlopen honour RTLD_DEEPBIND, which hides this library's free")              \
     X(valgrind, PYM_OPTION_FLAG, 1, 0, 1, false,                                       \
-      "under valgrind, keep no system blocks, so that it sees their lives")            \
+      "under valgrind or a sanitizer, leave every block to it: it finds errors as "    \
+      "without this library")                                                          \
     X(reserve, PYM_OPTION_BYTES, (size_t)256 << 30, 0, (size_t)256 << 30, false,       \
       "bytes of address range for small blocks; 0: the system allocator serves them")
 

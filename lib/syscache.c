@@ -61,9 +61,8 @@ static bool probe_size(size_t size)
 void pym_syscache_probe(void)
 {
     static const size_t sizes[] = {520, 1000, 1024, 5000, 32760, 65528};
-    bool watched = PYM_OPTION(valgrind) != 0 && pym_track_valgrind();
     if (PYM_OPTION(cache) == 0 || !pym_sysalloc.has_word ||
-        pym_sysalloc.usable_size == NULL || watched) {
+        pym_sysalloc.usable_size == NULL || pym_track_stands_aside()) {
         return;
     }
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {

@@ -6,15 +6,15 @@
  * allocator's own links lie in free blocks: it reads and writes them through
  * pym_link_get and pym_link_set, which step around the poison.  In other
  * builds all of this is nothing.
+ *
+ * Others are told nothing.  valgrind and the runtimes of sanitizers have a malloc
+ * of their own, which the library finds as the system allocator.  So under them it
+ * stands aside: every block is theirs, of the size that the program asked for.
  */
 #ifndef PYM_TRACK_H
 #define PYM_TRACK_H
 
 #include "harden.h"
-
-#ifdef HAVE_VALGRIND_VALGRIND_H
-#include <valgrind/valgrind.h>
-#endif
 
 #if PYM_ASAN
 #include <sanitizer/asan_interface.h>
@@ -86,15 +86,11 @@ PYM_INLINE void pym_track_freed(void *block, size_t size)
 #endif
 }
 
-/* Whether the program runs under valgrind, which puts its own functions in the
- * place of the system allocator's. */
-PYM_INLINE bool pym_track_valgrind(void)
-{
-#ifdef HAVE_VALGRIND_VALGRIND_H
-    return RUNNING_ON_VALGRIND != 0;
-#else
-    return false;
-#endif
-}
+/* Whether the program runs under valgrind. */
+bool pym_track_valgrind(void);
+
+/* Whether the library stands aside.  The option "valgrind", which is not known from
+ * the first call on, may end that. */
+bool pym_track_stands_aside(void);
 
 #endif

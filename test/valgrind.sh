@@ -24,10 +24,22 @@ clean() {
 
 ours=--soname-synonyms=somalloc=nouserintercepts
 
-plan 5
+# The same with the pools and caches of the library at work.
+clean_in_pools() {
+    PYMALLOC=valgrind:0
+    export PYMALLOC
+    clean "$@"
+    result=$?
+    unset PYMALLOC
+    return "$result"
+}
+
+plan 7
 check "memcheck, with its own malloc" clean valgrind_probe
 check "memcheck, with ours" clean valgrind_probe $ours
+check "memcheck, with ours and its pools" clean_in_pools valgrind_probe $ours
 check "no tool" clean valgrind_probe --tool=none
 check "C++, with memcheck's own malloc" clean valgrind_cxx_probe
 check "C++, with ours" clean valgrind_cxx_probe $ours
+check "C++, with ours and its pools" clean_in_pools valgrind_cxx_probe $ours
 done_testing
