@@ -64,7 +64,7 @@ finds_the_same_through_ours() {
 
 # small_blocks SETTINGS: how many came from pools, by the library's report.
 small_blocks() {
-    PYMALLOC=stats:1,$1 LD_PRELOAD=$library timeout 300 \
+    timeout 300 env PYMALLOC="stats:1,$1" LD_PRELOAD="$library" \
         valgrind $ours "$top_builddir/test/fresh_probe" 2>&1 |
         awk '$1 == "small" && $2 == "blocks" { print $3 }'
 }
