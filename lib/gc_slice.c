@@ -139,7 +139,7 @@ static enum gc_phase after_keeping(struct gc_cycle *cycle, size_t before)
     }
     cycle->has_groups = gc_groups_begin(&cycle->groups, cycle->suspects.count);
     cycle->run.failed |= !cycle->has_groups;
-    return GC_ENTERING;
+    return cycle->has_groups ? GC_ENTERING : GC_RESETTING;
 }
 
 static void begin_phase(struct gc_cycle *cycle)

@@ -647,6 +647,38 @@ WITH(popular)
 WITH(immutable)
 WITH(mixture)
 
+/* A slice ends at once, so that there are as many as can be; and nothing is so little
+ * that it would not be divided into groups. */
+static int try_in_slices(void *arg)
+{
+    struct attempt *attempt = arg;
+    heap = new_heap(attempt);
+    int garbage = attempt->build();
+    seen.deallocated = 0; /* but for what building took */
+    refuse(attempt->first, attempt->once);
+    while (pygc_step(heap, 1)) {
+    }
+    bool has_refused = give_again();
+    CHECK_EQ(pygc_verify(heap), 0, "faults");
+    let_go();
+    CHECK(pygc_collect(heap, 2) >= 0, "no memory in the end");
+    CHECK_EQ(alive(), 0, "objects in the end, of %d", garbage);
+    CHECK_EQ(pygc_heap_destroy(heap, 0), 0, "left in the end");
+    return verdict(attempt, has_refused);
+}
+
+static void in_slices(void)
+{
+    static build_fn *const builds[] = {build_plain, build_deallocated, build_visited,
+                                       build_big, build_mixture};
+    struct attempt attempt = {
+        .name = "in slices", .run = try_in_slices, .generation = 2};
+    for (size_t i = 0; i < COUNT_OF(builds); i++) {
+        attempt.build = builds[i];
+        refuse_in_all_ways(attempt);
+    }
+}
+
 static void with_allocating(void)
 {
     struct attempt attempt = {.name = "allocating",
@@ -1011,6 +1043,7 @@ static const struct tap_case cases[] = {
     {"some of everything, in verify mode", in_verify_mode},
     {"finalizers that are put off", with_finalizers_put_off},
     {"garbage that is kept", with_garbage_that_is_kept},
+    {"collections in slices", in_slices},
     {"automatic collections", at_an_allocation},
     {"in allocations", in_allocations},
     {"as objects die", as_objects_die},
