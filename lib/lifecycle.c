@@ -17,9 +17,11 @@
 #include <unistd.h>
 
 /* How often POSIX runs thread-specific destructors that set their value anew.
- * Ours does so until the last time, so that other destructors, which may
- * allocate and free, come first.  ThreadSanitizer does the same, and what it
- * watches must have ended before. */
+ * Ours does so until the last time, and hands the heap on each time: other
+ * destructors may allocate and free in between, and get one again.  It cannot wait
+ * for the last time with that.  A thread that first uses the library in a destructor
+ * has missed some, and nobody tells which time is the last.
+ * ThreadSanitizer does the same, and what it watches must have ended before. */
 #ifdef PTHREAD_DESTRUCTOR_ITERATIONS
 enum { ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS - PYM_TSAN };
 #else
@@ -35,11 +37,12 @@ static _Atomic bool key_wanted;
 
 static void thread_ends(void *heap)
 {
-    if (++pym_thread.rounds < ROUNDS && pthread_setspecific(key, heap) == 0) {
-        return;
+    (void)heap;
+    if (pym_thread.heap != NULL) {
+        pym_heaps_detach();
     }
-    pym_thread.ended = true;
-    pym_heaps_detach();
+    pym_thread.ended =
+        ++pym_thread.rounds >= ROUNDS || pthread_setspecific(key, &key) != 0;
 }
 
 struct pym_heap *pym_lifecycle_heap(void)
