@@ -260,7 +260,7 @@ static size_t model_size(struct rng *rng)
                         : rng_below(rng, 3000000);
 }
 
-static int model_allocate(struct model *m, struct rng *rng)
+static inline int model_allocate(struct model *m, struct rng *rng)
 {
     size_t size = model_size(rng), alignment = 0;
     void *block;
@@ -279,7 +279,7 @@ static int model_allocate(struct model *m, struct rng *rng)
     return model_enter(m, block, size, alignment, rng_next(rng));
 }
 
-static int model_reallocate(struct model *m, struct rng *rng)
+static inline int model_reallocate(struct model *m, struct rng *rng)
 {
     size_t size = model_size(rng) + 1, old = m->size;
     size_t kept = size < old ? size : old;
@@ -294,7 +294,7 @@ static int model_reallocate(struct model *m, struct rng *rng)
     return model_enter(m, m->block, size, 0, rng_next(rng));
 }
 
-static void model_free(struct model *m, struct rng *rng)
+static inline void model_free(struct model *m, struct rng *rng)
 {
     model_leave(m);
     free_some_way(rng, m->block, m->size);
