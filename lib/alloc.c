@@ -1,6 +1,7 @@
 #include "alloc.h"
 
 #include "arena.h"
+#include "guard.h"
 #include "heaps.h"
 #include "lifecycle.h"
 #include "report.h"
@@ -18,12 +19,22 @@
 static size_t aligned_small_max;
 static size_t (*room_of)(void *block);
 
+static size_t room_of_guarded(void *block)
+{
+    return pym_guard_owns(block) ? pym_guard_usable_size(block)
+                                 : pym_sysalloc.usable_size(block);
+}
+
 void pym_alloc_init(void)
 {
-    if (!pym_track_stands_aside()) {
-        aligned_small_max = PYM_SMALL_MAX;
-        room_of = pym_sysalloc.usable_size;
+    if (pym_track_stands_aside()) {
+        return;
     }
+    aligned_small_max = PYM_SMALL_MAX;
+    if (pym_sysalloc.usable_size != NULL) {
+        pym_guard_init();
+    }
+    room_of = pym_guard_size != 0 ? room_of_guarded : pym_sysalloc.usable_size;
 }
 
 static PYM_NOINLINE void *out_of_memory(void)
@@ -37,6 +48,21 @@ static struct pym_heap *own_heap(void)
 {
     struct pym_heap *heap = pym_thread.heap;
     return PYM_LIKELY(heap != NULL) ? heap : pym_lifecycle_heap();
+}
+
+/* ---- samples ---- */
+
+/* A guarded block in the place of any other, if it is this one's turn. */
+static PYM_COLD void *guarded(struct pym_heap *heap, size_t size)
+{
+    pym_sampler_next(&heap->sampler, PYM_OPTION(guard));
+    return pym_guard_allocate(size);
+}
+
+static void *guarded_if_due(struct pym_heap *heap, size_t size)
+{
+    return PYM_UNLIKELY(pym_sampler_is_due(&heap->sampler)) ? guarded(heap, size)
+                                                            : NULL;
 }
 
 /* ---- small blocks ---- */
@@ -65,7 +91,10 @@ PYM_NOINLINE void *pym_alloc_refill(size_t size)
         /* An adopted heap brings its bins. */
         return pym_alloc_malloc(size);
     }
-    void *block = pym_heap_refill(heap, pym_class_of(size));
+    void *block = guarded_if_due(heap, size);
+    if (PYM_LIKELY(block == NULL)) {
+        block = pym_heap_refill(heap, pym_class_of(size));
+    }
     return PYM_LIKELY(block != NULL) ? block : small_elsewhere(size);
 }
 
@@ -106,6 +135,11 @@ static PYM_NOINLINE void *large_miss(size_t size, bool zeroed)
     struct pym_heap *heap = own_heap();
     if (PYM_LIKELY(heap != NULL)) {
         pym_heap_tick(heap);
+        pym_sampler_count(&heap->sampler, 1);
+        void *block = guarded_if_due(heap, size);
+        if (PYM_UNLIKELY(block != NULL)) {
+            return block;
+        }
     }
     struct pym_syscache *cache = heap != NULL ? &heap->cache : NULL;
     void *block = pym_syscache_miss(cache, size, zeroed);
@@ -115,10 +149,17 @@ static PYM_NOINLINE void *large_miss(size_t size, bool zeroed)
     return PYM_LIKELY(block != NULL) ? block : out_of_memory();
 }
 
-PYM_NOINLINE void *pym_alloc_tick(void *block)
+PYM_NOINLINE void *pym_alloc_tick(void *block, size_t size)
 {
-    pym_heap_tick(pym_thread.heap);
-    return block;
+    struct pym_heap *heap = pym_thread.heap;
+    pym_sampler_count(&heap->sampler, heap->cache.armed);
+    pym_heap_tick(heap);
+    void *sample = guarded_if_due(heap, size);
+    if (PYM_LIKELY(sample == NULL)) {
+        return block;
+    }
+    pym_alloc_free(block);
+    return sample;
 }
 
 /* A thread that only frees comes by the clock here. */
@@ -145,6 +186,10 @@ PYM_NOINLINE void pym_alloc_free_foreign(void *block)
     if (block == NULL) {
         return;
     }
+    if (PYM_UNLIKELY(pym_guard_owns(block))) {
+        pym_guard_free(block);
+        return;
+    }
     bool had_cache = pym_thread.cache != NULL;
     struct pym_heap *heap = own_heap();
     if (PYM_LIKELY(heap != NULL)) {
@@ -165,7 +210,7 @@ static void *large_calloc(size_t size)
     if (size <= PYM_CACHED_MAX && cache != NULL) {
         void *block = pym_syscache_take(cache, size - 1);
         if (block != NULL) {
-            block = cache->countdown != 0 ? block : pym_alloc_tick(block);
+            block = cache->countdown != 0 ? block : pym_alloc_tick(block, size);
             return memset(block, 0, size);
         }
     }
@@ -191,6 +236,9 @@ size_t pym_alloc_usable_size(void *block)
 {
     if (pym_region_owns(block)) {
         return pym_class_size(pym_region_pool_of(block)->cls);
+    }
+    if (PYM_UNLIKELY(pym_guard_owns(block))) {
+        return pym_guard_usable_size(block);
     }
     if (block == NULL || pym_sysalloc.usable_size == NULL) {
         return 0;
@@ -268,6 +316,9 @@ static void *realloc_foreign(void *block, size_t size)
         if (size <= PYM_SMALL_MAX || is_cached(size)) {
             return move(block, usable, size);
         }
+    }
+    if (PYM_UNLIKELY(pym_guard_owns(block))) {
+        return move(block, usable, size);
     }
     struct pym_syscache *cache = pym_thread.cache;
     void *moved = pym_syscache_resize(cache, block, usable, size);

@@ -16,7 +16,7 @@
  * the system allocator may have to be told exactly. */
 void *pym_alloc_refill(size_t size);
 void *pym_alloc_large(size_t size);
-void *pym_alloc_tick(void *block); /* returns the block */
+void *pym_alloc_tick(void *block, size_t size); /* returns the block, or a better */
 void pym_alloc_overflow(struct pym_syscache *cache, struct pym_syscache_bin *bin,
                         void *block);
 void pym_alloc_free_remote(void *block, struct pym_pool *pool);
@@ -58,7 +58,7 @@ PYM_INLINE void *pym_alloc_cached_or(size_t size, size_t last,
     if (PYM_UNLIKELY(block == NULL)) {
         return large(size);
     }
-    return PYM_LIKELY(cache->countdown != 0) ? block : pym_alloc_tick(block);
+    return PYM_LIKELY(cache->countdown != 0) ? block : pym_alloc_tick(block, size);
 }
 
 /* The same for 1 to PYM_SMALL_MAX bytes. */

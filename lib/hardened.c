@@ -4,6 +4,7 @@
 
 #include "alloc.h"
 #include "canary.h"
+#include "guard.h"
 #include "ledger.h"
 #include "lifecycle.h"
 #include "report.h"
@@ -607,7 +608,7 @@ static PYM_NOINLINE void release_chunk(void *block, unsigned freed_by)
     if (!pym_canary_is_whole(block, size, entry.tail)) {
         complain_of_overflow(block, size);
     }
-    if (waits(size)) {
+    if (waits(size) && !pym_guard_owns(block)) {
         pym_canary_fill(block, filled_part(size));
         wait_chunk(block, size);
     } else {

@@ -47,15 +47,30 @@ static void list_remove(struct pym_pool **list, struct pym_pool *pool)
 
 /* ---- states of a pool: see region.h ---- */
 
-static uint16_t tick_length(void)
+/* Less if a sample is due before. */
+static uint16_t tick_length(const struct pym_heap *heap)
 {
-    return pym_arena_has_dirty() ? TICK_DIRTY : TICK;
+    unsigned length = pym_arena_has_dirty() ? TICK_DIRTY : TICK;
+    return (uint16_t)pym_sampler_limit(&heap->sampler, length);
 }
 
-static void arm(struct pym_pool *pool)
+static void arm(const struct pym_heap *heap, struct pym_pool *pool)
 {
-    pool->armed = tick_length();
+    pool->armed = tick_length(heap);
     pool->countdown = pool->armed;
+}
+
+static void count_recycled(struct pym_heap *heap, const struct pym_pool *pool)
+{
+    unsigned blocks = pool->armed - pool->countdown;
+    heap->recycled[pool->cls] += blocks;
+    pym_sampler_count(&heap->sampler, blocks);
+}
+
+static void count_supplied(struct pym_heap *heap, unsigned cls, unsigned blocks)
+{
+    heap->supplied[cls] += blocks;
+    pym_sampler_count(&heap->sampler, blocks);
 }
 
 static void make_active(struct pym_heap *heap, struct pym_pool *pool,
@@ -64,18 +79,13 @@ static void make_active(struct pym_heap *heap, struct pym_pool *pool,
     void **bin = &heap->bins[pool->cls];
     PYM_ASSERT(heap->active[pool->cls] == NULL && *bin == NULL);
     heap->active[pool->cls] = pool;
-    heap->supplied[pool->cls] += free_blocks;
+    count_supplied(heap, pool->cls, free_blocks);
     *bin = pool->local;
     pool->free_to = bin;
-    arm(pool);
+    arm(heap, pool);
     pym_snapshot_order();
     pool->state = PYM_POOL_ACTIVE;
     pool->local = NULL;
-}
-
-static void count_recycled(struct pym_heap *heap, const struct pym_pool *pool)
-{
-    heap->recycled[pool->cls] += pool->armed - pool->countdown;
 }
 
 static void make_full(struct pym_heap *heap, struct pym_pool *pool)
@@ -135,14 +145,44 @@ static struct pym_pool *take_spare(struct pym_heap *heap)
 
 /* ---- frees that need more than a push ---- */
 
+void *pym_heap_free_list(const struct pym_pool *pool)
+{
+    return *pool->free_to;
+}
+
+static unsigned count_free(const struct pym_pool *pool)
+{
+    struct pym_pool_bits bits = {{0}};
+    bool intact;
+    return pym_pool_mark_list(pool, pym_heap_free_list(pool), &bits, &intact);
+}
+
+/* The next malloc of the class is to come by: it finds the bin empty. */
+static PYM_COLD void rest(struct pym_heap *heap, struct pym_pool *pool)
+{
+    unsigned free_blocks = count_free(pool);
+    heap->supplied[pool->cls] -= free_blocks;
+    heap->sampler.twice += free_blocks;
+    heap->active[pool->cls] = NULL;
+    pool->local = heap->bins[pool->cls];
+    pool->free_to = &pool->local;
+    pym_snapshot_order();
+    heap->bins[pool->cls] = NULL;
+    make_available(heap, pool, pool->carved - free_blocks);
+}
+
 void pym_heap_event(struct pym_pool *pool)
 {
     struct pym_heap *heap = pool->owner;
     switch (pool->state) {
     case PYM_POOL_ACTIVE:
         count_recycled(heap, pool);
-        arm(pool);
-        pym_heap_tick(heap);
+        if (PYM_UNLIKELY(pym_sampler_is_due(&heap->sampler))) {
+            rest(heap, pool);
+        } else {
+            arm(heap, pool);
+        }
+        pym_heap_tick(heap); /* the pool may be given up here */
         return;
     case PYM_POOL_FULL:
         make_available(heap, pool, pool->carved - pym_class_wake(pool->cls));
@@ -163,7 +203,7 @@ static void account_freed(struct pym_heap *heap, struct pym_pool *pool, unsigned
     unsigned in_use;
     switch (pool->state) {
     case PYM_POOL_ACTIVE:
-        heap->supplied[pool->cls] += count;
+        count_supplied(heap, pool->cls, count);
         return;
     case PYM_POOL_FULL:
         if (count < pool->countdown) {
@@ -229,7 +269,7 @@ static bool supply_from_active(struct pym_heap *heap, unsigned cls)
         make_full(heap, pool);
         return false;
     }
-    heap->supplied[cls] += carved;
+    count_supplied(heap, cls, carved);
     return true;
 }
 
@@ -269,7 +309,7 @@ void pym_heap_tick(struct pym_heap *heap)
     if (pym_arena_has_dirty()) {
         pym_arena_decay();
     }
-    pym_syscache_arm(&heap->cache, tick_length());
+    pym_syscache_arm(&heap->cache, tick_length(heap));
     if (++heap->ticks % CACHE_TICKS == 0) {
         pym_syscache_decay(&heap->cache, pym_os_now_ms());
     }
@@ -318,18 +358,6 @@ void *pym_heap_refill(struct pym_heap *heap, unsigned cls)
 }
 
 /* ---- giving back ---- */
-
-void *pym_heap_free_list(const struct pym_pool *pool)
-{
-    return *pool->free_to;
-}
-
-static unsigned count_free(const struct pym_pool *pool)
-{
-    struct pym_pool_bits bits = {{0}};
-    bool intact;
-    return pym_pool_mark_list(pool, pym_heap_free_list(pool), &bits, &intact);
-}
 
 /* An active pool without a block in use need not stay. */
 static void drop_idle_active(struct pym_heap *heap, unsigned cls)

@@ -26,6 +26,7 @@
 #include "lock.h"
 #include "pool.h"
 #include "remote.h"
+#include "sampler.h"
 #include "syscache.h"
 
 enum pym_heap_state {
@@ -59,6 +60,7 @@ struct pym_heap {
     uint64_t supplied[PYM_CLASSES];
     uint64_t recycled[PYM_CLASSES];
     uint64_t received; /* blocks freed by other threads */
+    struct pym_sampler sampler;
 
 #if PYM_HARDENED
     struct pym_quarantine quarantine; /* of hardened.c */

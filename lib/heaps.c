@@ -2,6 +2,7 @@
 
 #include "arena.h"
 #include "check.h"
+#include "options.h"
 #include "os.h"
 #include "track.h"
 
@@ -96,12 +97,21 @@ static void claim(struct pym_heap *heap)
     }
 }
 
+void pym_heaps_start_sampling(struct pym_heap *heap)
+{
+    if (PYM_OPTION(guard) != 0 && heap != NULL) {
+        pym_os_random(&heap->sampler.random, sizeof(heap->sampler.random));
+        pym_sampler_next(&heap->sampler, PYM_OPTION(guard));
+    }
+}
+
 struct pym_heap *pym_heaps_attach(void)
 {
     pym_lock(&lock);
     struct pym_heap *heap = pop_orphan();
     if (heap == NULL) {
         heap = make_heap();
+        pym_heaps_start_sampling(heap);
     }
     if (heap != NULL) {
         claim(heap);

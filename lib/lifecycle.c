@@ -2,6 +2,7 @@
 
 #include "alloc.h"
 #include "arena.h"
+#include "guard.h"
 #include "ledger.h"
 #include "options.h"
 #include "os.h"
@@ -87,6 +88,7 @@ static void child_of_fork(void)
     pym_heaps_after_fork();
     pym_transfer_after_fork();
     pym_ledger_after_fork();
+    pym_guard_after_fork();
 }
 
 #ifdef __GLIBC__
@@ -121,6 +123,7 @@ static __attribute__((constructor(101))) void start(void)
     } else if (pym_syscache_usable) {
         pym_thread_set_cache(&pym_thread.heap->cache);
     }
+    pym_heaps_start_sampling(pym_thread.heap); /* made before options were known */
     pym_os_mark_process();
     pym_lock_on_fork(child_of_fork);
     (void)register_atfork(child_of_fork);

@@ -16,7 +16,8 @@ enum pym_lock_rank {
     PYM_RANK_EMERGENCY = 1, /* the heap of threads that have ended */
     PYM_RANK_HEAPS,         /* the list of heaps, and who owns which */
     PYM_RANK_ARENAS,        /* arenas */
-    PYM_RANK_LEDGER,        /* of the hardened library: innermost */
+    PYM_RANK_LEDGER,        /* of the hardened library */
+    PYM_RANK_GUARD,         /* guarded blocks: innermost */
 };
 
 struct pym_lock {

@@ -50,6 +50,9 @@
     X(valgrind, PYM_OPTION_FLAG, 1, 0, 1, false,                                       \
       "under valgrind or a sanitizer, leave every block to it: it finds errors as "    \
       "without this library")                                                          \
+    X(guard, PYM_OPTION_NUMBER, 0, 0, 1000000000, false,                               \
+      "one block in so many, at random, gets a page of its own between unreadable "    \
+      "ones: errors are told with stacks; 0: none")                                    \
     X(reserve, PYM_OPTION_BYTES, (size_t)256 << 30, 0, (size_t)256 << 30, false,       \
       "bytes of address range for small blocks; 0: the system allocator serves them")
 

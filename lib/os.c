@@ -73,6 +73,14 @@ int pym_os_commit(void *start, size_t size)
                            PROT_READ | PROT_WRITE);
 }
 
+int pym_os_decommit(void *start, size_t size)
+{
+    long result =
+        raw_call6(SYS_mmap, (long)start, (long)size, PROT_NONE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    return result < 0 && result > -4096 ? (int)-result : 0;
+}
+
 int pym_os_purge(void *start, size_t size)
 {
     return (int)-raw_call3(SYS_madvise, (long)start, (long)size, MADV_DONTNEED);

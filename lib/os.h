@@ -23,6 +23,9 @@ void *pym_os_reserve(size_t size, size_t alignment);
 /* Makes reserved, page-aligned memory usable; it reads as zero at first. */
 int pym_os_commit(void *start, size_t size);
 
+/* Undoes that: gives the memory back, and nothing can be accessed there. */
+int pym_os_decommit(void *start, size_t size);
+
 /* Gives the memory behind a committed range back; it then reads as zero. */
 int pym_os_purge(void *start, size_t size);
 

@@ -43,12 +43,16 @@ python() {
 programs='api_aligned cxx_replaced cxx_thread life_fork life_order life_plugin
     life_thread mem_release stress_handoff stress_model'
 
-plan 16
+plan 17
 have nm && check "it exports the same symbols" exported ||
     skip "it exports the same symbols" "nm is not installed"
 for program in $programs; do
     check "$program" under "$top_builddir/test/$program"
 done
+PYMALLOC=guard:20
+export PYMALLOC
+check "stress_model with guarded blocks" under "$top_builddir/test/stress_model"
+unset PYMALLOC
 have python3 && check "python3" python || skip "python3" "it is not installed"
 check "compiler" under "$CC" -O2 -D_GNU_SOURCE -o "$scratch/probe" -I"$top_srcdir/include" \
     "$top_srcdir/test/limit_probe.c" -c

@@ -11,9 +11,9 @@ lib=$srcdir/lib
 # layer: modules
 table='
 0: base atomic
-1: os print check lock sysalloc
-2: options report sizeclass track harden ledger canary
-3: region arena pool systrim
+1: os print trace check lock sysalloc
+2: options report sizeclass track harden ledger canary sampler
+3: region arena pool systrim guard
 4: heap heaps remote syscache transfer
 5: inspect stats
 6: alloc lifecycle

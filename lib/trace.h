@@ -1,0 +1,25 @@
+/*
+ * Where a thread is: the return addresses on its stack, and the thread's id.
+ *
+ * Takes no lock and allocates nothing, but for the first time, which is to be at the
+ * start.  Without the C library's backtrace(3) traces have no addresses.
+ */
+#ifndef PYM_TRACE_H
+#define PYM_TRACE_H
+
+#include "base.h"
+
+enum { PYM_TRACE_FRAMES = 24 };
+
+struct pym_trace {
+    void *frame[PYM_TRACE_FRAMES];
+    int frames;
+    int thread;
+};
+
+void pym_trace_take(struct pym_trace *trace);
+
+/* Writes a line for each address, with the names that the program exports. */
+void pym_trace_print(int fd, const struct pym_trace *trace);
+
+#endif
