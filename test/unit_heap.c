@@ -19,6 +19,18 @@ static struct pym_arena_totals totals(void)
     return t;
 }
 
+/* Whether the block is the only one of its pool that is in use. */
+static bool is_alone(const void *block)
+{
+    const struct pym_pool *pool = pool_of(block);
+    unsigned others = 0;
+    for (void *other = pym_heap_free_list(pool); other != NULL;
+         other = pym_link_get(other)) {
+        others++;
+    }
+    return others + 1 == pool->carved;
+}
+
 /* Fills the active pool of a class and a further block after it; returns the
  * blocks of one whole pool, all in use. */
 static void **full_pool(unsigned cls, unsigned *count)
@@ -29,8 +41,7 @@ static void **full_pool(unsigned cls, unsigned *count)
     /* Until a block is the first of a pool. */
     do {
         block[0] = pym_alloc_malloc(size);
-    } while (block[0] != pym_region_pool_start(pool_of(block[0])) ||
-             pool_of(block[0])->cls != cls || pool_of(block[0])->carved == capacity);
+    } while (pool_of(block[0])->cls != cls || !is_alone(block[0]));
     for (unsigned i = 1; i < capacity; i++) {
         block[i] = pym_alloc_malloc(size);
         if (pool_of(block[i]) != pool_of(block[0])) {
