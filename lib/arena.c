@@ -234,12 +234,14 @@ static uint16_t purge_runs(uint32_t arena, uint16_t mask)
     return failed;
 }
 
-/* The pools of an arena whose memory can be given back: with pages larger than
- * a pool only whole arenas. */
+/* The pools of an arena whose memory is to be given back: with pages larger than a
+ * pool the whole arena's, the clean ones with the others, or none. */
 static uint16_t purgeable(const struct pym_arena *arena)
 {
-    bool whole = pym_os_page_size() > PYM_POOL_SIZE;
-    return whole && arena->free != ALL_FREE ? 0 : arena->dirty;
+    if (pym_os_page_size() <= PYM_POOL_SIZE || arena->dirty == 0) {
+        return arena->dirty;
+    }
+    return arena->free == ALL_FREE ? ALL_FREE : 0;
 }
 
 /*
@@ -253,10 +255,11 @@ static size_t purge_arena(uint32_t index)
     if (mask == 0) {
         return 0;
     }
+    uint16_t dirty = arena->dirty & mask;
     list_remove(index);
     arena->free &= (uint16_t)~mask;
     arena->dirty &= (uint16_t)~mask;
-    add_dirty(-(long)pym_count_bits(mask));
+    add_dirty(-(long)pym_count_bits(dirty));
     list_insert(index);
     purging++;
     pym_unlock(&lock);
@@ -270,7 +273,7 @@ static size_t purge_arena(uint32_t index)
     arena->dirty |= failed;
     add_dirty(pym_count_bits(failed));
     list_insert(index);
-    size_t bytes = (size_t)pym_count_bits(mask & ~failed) << PYM_POOL_SHIFT;
+    size_t bytes = (size_t)pym_count_bits(dirty & ~failed) << PYM_POOL_SHIFT;
     totals.purged_bytes += bytes;
     return bytes;
 }
