@@ -23,6 +23,12 @@
 void cfree(void *block);
 void free_sized(void *block, size_t size);
 void free_aligned_sized(void *block, size_t alignment, size_t size);
+#ifndef __GLIBC__
+void *pvalloc(size_t size);
+int malloc_trim(size_t keep);
+int mallopt(int parameter, int value);
+void malloc_stats(void);
+#endif
 
 /*
  * The functions that have a name of their own in every C library allocate and

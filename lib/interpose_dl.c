@@ -11,8 +11,8 @@
 
 #include <dlfcn.h>
 
-/* A static program has no dlopen to speak of. */
-#ifdef PIC
+/* A static program has no dlopen to speak of, and musl no such flag. */
+#if defined(PIC) && defined(RTLD_DEEPBIND)
 
 static void *(*find_dlopen(void))(const char *path, int mode)
 {

@@ -2,13 +2,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+/* musl's compiler wrapper does not see the kernel's headers. */
+#if __has_include(<linux/futex.h>)
+#include <linux/futex.h>
+#else
+enum { FUTEX_WAIT_PRIVATE = 128, FUTEX_WAKE_PRIVATE = 129 };
+#endif
 
 static long raw_call6(long number, long a, long b, long c, long d, long e, long f)
 {

@@ -185,6 +185,13 @@ static bool is_glibc(void *object)
 #endif
 }
 
+/* musl's memalign calls aligned_alloc by its name, which is ours. */
+#ifdef __GLIBC__
+#define MEMALIGN "memalign"
+#else
+#define MEMALIGN "aligned_alloc"
+#endif
+
 static bool find_next(struct pym_sysalloc *found)
 {
     void *malloc_function = next_symbol("malloc");
@@ -196,7 +203,7 @@ static bool find_next(struct pym_sysalloc *found)
     *(void **)&found->calloc = next_symbol("calloc");
     *(void **)&found->realloc = next_symbol("realloc");
     *(void **)&found->free = next_symbol("free");
-    *(void **)&found->memalign = next_symbol("memalign");
+    *(void **)&found->memalign = next_symbol(MEMALIGN);
     *(void **)&found->usable_size = sibling_symbol("malloc_usable_size", object);
     *(void **)&found->trim = sibling_symbol("malloc_trim", object);
     *(void **)&found->tune = sibling_symbol("mallopt", object);

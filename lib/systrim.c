@@ -60,8 +60,10 @@ void pym_systrim_freed(size_t size, bool is_mapped)
         atomic_compare_exchange_strong_explicit(
             &threshold, &known, size, memory_order_relaxed, memory_order_relaxed)) {
         int saved = errno;
+#ifdef __GLIBC__
         (void)pym_sysalloc.tune(M_MMAP_THRESHOLD, (int)size);
         (void)pym_sysalloc.tune(M_TRIM_THRESHOLD, (int)(KEEP * size));
+#endif
         errno = saved;
     }
     atomic_store_explicit(&state, BUSY, memory_order_relaxed);

@@ -23,6 +23,12 @@
 #include "tap.h"
 #include <pymalloc/pymalloc.h>
 
+/* Of the GNU C library; the library has them everywhere. */
+#if !defined(__GLIBC__) && !defined(__cplusplus)
+void *pvalloc(size_t size);
+int malloc_trim(size_t keep);
+#endif
+
 #define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
 #define UNUSED __attribute__((unused))
 
