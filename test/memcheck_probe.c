@@ -29,6 +29,15 @@ static void out_of_bounds(size_t size)
     block = bytes(aligned_alloc(64, size));
     block[size] = 1;
     free(block);
+    /* Any block of a multiple of the alignment may be aligned by chance. */
+    char *by_32[8];
+    for (size_t i = 0; i < COUNT_OF(by_32); i++) {
+        by_32[i] = bytes(memalign(32, size));
+        by_32[i][size] = 1;
+    }
+    for (size_t i = 0; i < COUNT_OF(by_32); i++) {
+        free(by_32[i]);
+    }
     void *aligned = NULL;
     if (posix_memalign(&aligned, 256, size) == 0) {
         bytes(aligned)[size] = 1;
