@@ -678,7 +678,8 @@ static bool resize_in_place(char *block, const struct held *held, size_t size)
     }
     size_t tail = block_size - size;
     pym_canary_set(block, size, tail);
-    uint8_t state = (uint8_t)(LIVE | held->origin << ORIGIN_SHIFT | (tail - 1));
+    uint8_t state = (uint8_t)((unsigned)LIVE | (unsigned)held->origin << ORIGIN_SHIFT |
+                              (unsigned)(tail - 1));
     atomic_store_explicit(pym_region_state_at(pym_region_offset(block)), state,
                           memory_order_release);
     return true;
