@@ -74,13 +74,27 @@ static void *never_ending(void *arg)
     return NULL;
 }
 
+/* The ways in which a thread ends the program while others allocate. */
+static void *ends_the_program(void *arg)
+{
+    if (strcmp(mode, "busy-quick") == 0) {
+        quick_exit(0);
+    }
+    if (strcmp(mode, "busy-now") == 0) {
+        _exit(0);
+    }
+    exit(0);
+    return arg;
+}
+
 static int stages(void)
 {
     static pthread_t self, thread;
     life_stage('M');
     atexit(at_exit);
     at_quick_exit(at_quick_exit_);
-    if (strcmp(mode, "last") != 0) { /* glibc then forgets the main thread's */
+    /* If the main thread does not call exit, glibc forgets its objects. */
+    if (strcmp(mode, "last") != 0) {
         __cxa_thread_atexit_impl(of_thread_local, NULL, &__dso_handle);
     }
     if (strcmp(mode, "quick") == 0) {
@@ -91,11 +105,15 @@ static int stages(void)
         pthread_create(&thread, NULL, last_thread, &self);
         pthread_exit(NULL);
     }
-    if (strcmp(mode, "busy") == 0) {
+    if (strncmp(mode, "busy", 4) == 0) {
         for (uintptr_t i = 0; i < 3; i++) {
             pthread_create(&thread, NULL, never_ending, (void *)i);
         }
         sleep_ms(5);
+    }
+    if (strncmp(mode, "busy-", 5) == 0) {
+        pthread_create(&thread, NULL, ends_the_program, NULL);
+        never_ending((void *)7);
     }
     return 0;
 }
@@ -139,11 +157,22 @@ static void exit_while_threads_are_busy(void)
     }
 }
 
+static void any_thread_exits_while_others_are_busy(void)
+{
+    for (int i = 0; i < 15; i++) {
+        runs_through("busy-exit", "PECcMADdF");
+        runs_through("busy-quick", "PECcMQ");
+        runs_through("busy-now", "PECcM");
+    }
+}
+
 static const struct tap_case cases[] = {
     {"every stage from preinit to the last destructor", all_stages_allocate},
     {"quick_exit", quick_exit_allocates},
     {"main ends before its last thread", the_last_thread_ends_the_program},
     {"exit while other threads allocate", exit_while_threads_are_busy},
+    {"a thread exits while all others allocate",
+     any_thread_exits_while_others_are_busy},
 };
 
 int main(int argc, char **argv)
