@@ -640,7 +640,8 @@ void pym_hardened_delete(void *block)
 
 size_t pym_hardened_usable_size(void *block)
 {
-    return block != NULL ? hold(block).size : 0;
+    struct held held = block != NULL ? hold(block) : (struct held){0};
+    return held.is_live ? held.size : 0; /* none invites to use what is freed */
 }
 
 static void *move(void *block, const struct held *held, size_t size)
