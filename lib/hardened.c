@@ -706,6 +706,7 @@ void *pym_hardened_realloc(void *block, size_t size)
     }
     if (PYM_UNLIKELY(!pym_canary_is_whole(block, held.size, held.tail))) {
         complain_of_overflow(block, held.size);
+        pym_canary_set(block, held.size, held.tail); /* reported once */
     }
     if (size == held.size || resize_in_place(block, &held, size)) {
         return block;
