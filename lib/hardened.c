@@ -608,8 +608,11 @@ static PYM_NOINLINE void release_chunk(void *block, unsigned freed_by)
     if (!pym_canary_is_whole(block, size, entry.tail)) {
         complain_of_overflow(block, size);
     }
-    if (waits(size) && !pym_guard_owns(block)) {
+    bool is_to_wait = waits(size) && !pym_guard_owns(block);
+    if (is_to_wait || PYM_OPTION(zero) != 0) {
         pym_canary_fill(block, filled_part(size));
+    }
+    if (is_to_wait) {
         wait_chunk(block, size);
     } else {
         pym_alloc_free(block);
