@@ -764,29 +764,62 @@ struct verification {
     unsigned wrong;
 };
 
+static void note(struct verification *verification, const char *what, const void *where)
+{
+    verification->report(what, where);
+    verification->wrong++;
+}
+
 static void verify_chunk(const struct pym_ledger_entry *entry, void *arg)
 {
     struct verification *verification = arg;
     const void *block = (const void *)entry->block;
     if (!pym_canary_is_whole(block, (size_t)entry->size, entry->tail)) {
-        verification->report("write past the end of a block", block);
-        verification->wrong++;
+        note(verification, "write past the end of a block", block);
     }
 }
 
 /* Another thread may free the block while it is looked at: then its state changes. */
-static bool is_small_whole(size_t offset)
+static bool is_small_whole(size_t offset, uint8_t was)
 {
     _Atomic uint8_t *state = pym_region_state_at(offset);
-    uint8_t was = atomic_load_explicit(state, memory_order_acquire);
-    if ((was & LIVE) == 0) {
-        return true;
-    }
     const char *block = (const char *)pym_region_base + offset;
     size_t block_size = pym_class_size(pym_region_pool_at(offset)->cls);
     bool whole = pym_canary_is_small_whole(block, block_size, (was & TAIL_MASK) + 1u);
     atomic_thread_fence(memory_order_acquire);
     return whole || atomic_load_explicit(state, memory_order_relaxed) != was;
+}
+
+/* A free block of the thread's own pools: nobody else hands these out, and those who
+ * bring them back change no more than their first 16 bytes. */
+static bool is_own_free_untouched(size_t offset, uint8_t was)
+{
+    const struct pym_pool *pool = pym_region_pool_at(offset);
+    const char *block = (const char *)pym_region_base + offset;
+    return was != FREED || pool->owner != pym_thread.heap ||
+           pym_canary_is_filled(block + 16, pym_class_size(pool->cls) - 16);
+}
+
+/* Other threads' quarantines change meanwhile. */
+static void verify_own_quarantine(struct verification *verification)
+{
+    const struct pym_quarantine *quarantine = &pym_thread.heap->quarantine;
+    for (unsigned i = 0; i < PYM_WAITING_SMALL; i++) {
+        const void *block = quarantine->small[i];
+        if (block != NULL &&
+            !pym_canary_is_filled(block,
+                                  pym_class_size(pym_region_pool_of(block)->cls))) {
+            note(verification, "write after free", block);
+        }
+    }
+    for (unsigned i = 0; i < quarantine->chunks; i++) {
+        unsigned place = (quarantine->first_chunk + i) % PYM_WAITING_CHUNKS;
+        const void *block = quarantine->chunk[place].block;
+        size_t part = filled_part(quarantine->chunk[place].size);
+        if (!pym_canary_is_filled(block, part)) {
+            note(verification, "write after free", block);
+        }
+    }
 }
 
 unsigned pym_hardened_verify(void (*report)(const char *what, const void *where))
@@ -795,11 +828,17 @@ unsigned pym_hardened_verify(void (*report)(const char *what, const void *where)
     size_t from = pym_region.first_arena << PYM_ARENA_SHIFT;
     size_t end = pym_region_limit();
     for (size_t offset = from; offset < end; offset += PYM_GRAIN) {
-        if (!is_small_whole(offset)) {
-            report("write past the end of a block",
-                   (const char *)pym_region_base + offset);
-            verification.wrong++;
+        uint8_t was =
+            atomic_load_explicit(pym_region_state_at(offset), memory_order_acquire);
+        const char *block = (const char *)pym_region_base + offset;
+        if ((was & LIVE) != 0 && !is_small_whole(offset, was)) {
+            note(&verification, "write past the end of a block", block);
+        } else if (!is_own_free_untouched(offset, was)) {
+            note(&verification, "write after free", block);
         }
+    }
+    if (pym_thread.heap != NULL) {
+        verify_own_quarantine(&verification);
     }
     pym_ledger_each(verify_chunk, &verification);
     return verification.wrong;
