@@ -41,6 +41,7 @@ struct held {
     uint8_t origin;
     bool is_live;
     bool is_exact; /* size is what was asked for */
+    bool is_front_whole;
 };
 
 /* ---- reports ---- */
@@ -50,9 +51,34 @@ static PYM_COLD void complain_of_overflow(const void *block, size_t size)
     pym_report_misuse("write past the end of a block", block, size);
 }
 
+static PYM_COLD void complain_of_underflow(const void *block, size_t size)
+{
+    pym_report_misuse("write before the start of a block", block, size);
+}
+
 static PYM_COLD void complain_of_write(const void *block, size_t size)
 {
     pym_report_misuse("write after free", block, size);
+}
+
+/* ---- the word before a system block ---- */
+
+/* The system allocator keeps the block's size there, where that is known to be so; one
+ * of its bits tells of the block before and may change.  0: it is not known. */
+static uint32_t front_of(const void *block)
+{
+    enum { NEIGHBOUR = 1 };
+    if (!pym_syscache_usable) {
+        return 0;
+    }
+    uint64_t word = pym_sysalloc_chunk_word(block) & ~(size_t)NEIGHBOUR;
+    return (uint32_t)(word ^ word >> 32);
+}
+
+/* Of a live block. */
+static bool is_front_whole(const struct pym_ledger_entry *entry)
+{
+    return entry->front == 0 || entry->front == front_of((void *)entry->block);
 }
 
 /* ---- blocks of no bytes ---- */
@@ -132,7 +158,12 @@ static PYM_NOINLINE void *admit_chunk(void *block, size_t size, size_t asked)
 {
     size_t tail = asked - size < CHUNK_TAIL ? asked - size : CHUNK_TAIL;
     pym_canary_set(block, size, tail);
-    if (!pym_ledger_add(block, size, PYM_BY_MALLOC, (uint8_t)tail)) {
+    struct pym_ledger_entry entry = {.block = (uintptr_t)block,
+                                     .size = size,
+                                     .origin = PYM_BY_MALLOC,
+                                     .tail = (uint8_t)tail,
+                                     .front = front_of(block)};
+    if (!pym_ledger_add(entry)) {
         pym_alloc_free(block);
         errno = ENOMEM;
         return NULL;
@@ -250,7 +281,7 @@ static struct held hold_small(size_t offset)
         offset < pym_region_first_state() || offset % PYM_GRAIN != 0
             ? NEVER
             : atomic_load_explicit(pym_region_state_at(offset), memory_order_relaxed);
-    struct held held = {0};
+    struct held held = {.is_front_whole = true};
     if ((state & LIVE) != 0) {
         held.is_live = true;
         held.size = size_of_small(offset, state);
@@ -268,11 +299,13 @@ static struct held hold(const void *block)
         return hold_small(offset);
     }
     struct pym_ledger_entry entry = pym_ledger_find(block);
+    bool is_live = entry.state == PYM_LEDGER_LIVE;
     return (struct held){.size = (size_t)entry.size,
                          .tail = entry.tail,
                          .origin = entry.origin,
                          .is_exact = true,
-                         .is_live = entry.state == PYM_LEDGER_LIVE};
+                         .is_front_whole = is_live && is_front_whole(&entry),
+                         .is_live = is_live};
 }
 
 /* ---- what is wrong with a pointer that is no live block ---- */
@@ -605,6 +638,10 @@ static PYM_NOINLINE void release_chunk(void *block, unsigned freed_by)
         (void)pym_ledger_change(block, PYM_LEDGER_FREED, PYM_LEDGER_LIVE);
         return;
     }
+    if (!is_front_whole(&entry)) { /* the system allocator would not know its size */
+        complain_of_underflow(block, size);
+        return;
+    }
     if (!pym_canary_is_whole(block, size, entry.tail)) {
         complain_of_overflow(block, size);
     }
@@ -707,6 +744,11 @@ void *pym_hardened_realloc(void *block, size_t size)
         errno = EINVAL;
         return NULL;
     }
+    if (PYM_UNLIKELY(!held.is_front_whole)) {
+        complain_of_underflow(block, held.size);
+        errno = EINVAL;
+        return NULL;
+    }
     if (PYM_UNLIKELY(!pym_canary_is_whole(block, held.size, held.tail))) {
         complain_of_overflow(block, held.size);
         pym_canary_set(block, held.size, held.tail); /* reported once */
@@ -776,6 +818,9 @@ static void verify_chunk(const struct pym_ledger_entry *entry, void *arg)
     const void *block = (const void *)entry->block;
     if (!pym_canary_is_whole(block, (size_t)entry->size, entry->tail)) {
         note(verification, "write past the end of a block", block);
+    }
+    if (!is_front_whole(entry)) {
+        note(verification, "write before the start of a block", block);
     }
 }
 

@@ -48,8 +48,9 @@ void pym_hardened_check_size(const char *complaint, void *block, size_t size);
 /* Lets the blocks in the thread's quarantine go. */
 void pym_hardened_flush(void);
 
-/* Counts, reporting each, the live blocks that were written past their end, and the
- * thread's own free blocks, in quarantine or not, that were written to. */
+/* Counts, reporting each, the live blocks that were written past their end or before
+ * their start, and the thread's own free blocks, in quarantine or not, that were
+ * written to. */
 unsigned pym_hardened_verify(void (*report)(const char *what, const void *where));
 
 #endif

@@ -104,22 +104,23 @@ static bool has_room(const struct table *table)
     return table != NULL && table->used < table->slots / 4 * 3;
 }
 
-bool pym_ledger_add(void *block, size_t size, uint8_t origin, uint8_t tail)
+bool pym_ledger_add(struct pym_ledger_entry added)
 {
-    struct shard *shard = lock_shard(block);
-    bool added = has_room(shard->table) || renew(shard);
-    if (added) {
-        struct pym_ledger_entry *entry = place(shard->table, (uintptr_t)block);
+    struct shard *shard = lock_shard((void *)added.block);
+    bool has_place = has_room(shard->table) || renew(shard);
+    if (has_place) {
+        struct pym_ledger_entry *entry = place(shard->table, added.block);
         shard->table->used += entry->block == 0;
-        entry->size = size;
-        entry->origin = origin;
-        entry->tail = tail;
+        entry->size = added.size;
+        entry->origin = added.origin;
+        entry->tail = added.tail;
+        entry->front = added.front;
         entry->state = PYM_LEDGER_LIVE;
         pym_snapshot_order();
-        entry->block = (uintptr_t)block;
+        entry->block = added.block;
     }
     pym_unlock(&shard->lock);
-    return added;
+    return has_place;
 }
 
 struct pym_ledger_entry pym_ledger_find(const void *block)

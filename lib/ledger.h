@@ -25,10 +25,12 @@ struct pym_ledger_entry {
     uint8_t state;   /* enum pym_ledger_state */
     uint8_t origin;  /* of hardened.c */
     uint8_t tail;    /* bytes of canary behind the block */
+    uint32_t front;  /* what is known of the word before the block; 0: nothing */
 };
 
-/* Enters a live block.  False if there is no memory for that. */
-bool pym_ledger_add(void *block, size_t size, uint8_t origin, uint8_t tail);
+/* Enters a live block, of which the caller fills all but the state.  False if there is
+ * no memory for that. */
+bool pym_ledger_add(struct pym_ledger_entry added);
 
 /* What is known of a pointer. */
 struct pym_ledger_entry pym_ledger_find(const void *block);
