@@ -1,0 +1,18 @@
+/* A block freed twice, the second time when it has left every quarantine. */
+#include "abuse.h"
+
+enum { OTHERS = 100 };
+
+static void misuse(size_t size)
+{
+    static char *other[OTHERS];
+    for (int i = 0; i < OTHERS; i++) {
+        other[i] = get(size);
+    }
+    char *block = about(get(size));
+    drop(block);
+    for (int i = 0; i < OTHERS; i++) {
+        drop(other[i]);
+    }
+    drop(block);
+}

@@ -1,0 +1,9 @@
+/* A read of a freed block: what was in it must be gone. */
+#include "secret.h"
+
+static void misuse(size_t size)
+{
+    char *block = get_secret(size);
+    drop(block);
+    word = describe(hide(block), size);
+}
