@@ -23,7 +23,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { AFTER_MOST = 160, AFTER_ROUNDS = 4, WATCHDOG_SECONDS = 60 };
+enum { AFTER_MOST = 160, AFTER_ROUNDS = 4, WATCHDOG_SECONDS = 30 };
 
 static void misuse(size_t size);
 

@@ -1,4 +1,4 @@
-/* The same with a block that has left every quarantine. */
+/* The first word overwritten of a freed block that has left every quarantine. */
 #include "abuse.h"
 
 enum { OTHERS = 100 };

@@ -1,4 +1,5 @@
-/* The same when the block has left every quarantine. */
+/* A write to a freed block that has left every quarantine, which pymalloc_verify()
+ * finds. */
 #include "overflow.h"
 #include "verify.h"
 
