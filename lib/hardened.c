@@ -390,9 +390,10 @@ PYM_INLINE bool is_quarantine_on(void)
     return PYM_OPTION(quarantine) >= PYM_WAITING_SMALL * PYM_SMALL_MAX;
 }
 
+/* Released to the thread whose pool it is, which may look at it: its filling. */
 PYM_INLINE void make_free(void *block, size_t offset)
 {
-    atomic_store_explicit(pym_region_state_at(offset), FREED, memory_order_relaxed);
+    atomic_store_explicit(pym_region_state_at(offset), FREED, memory_order_release);
     pym_alloc_free_small(block, offset);
 }
 
@@ -824,7 +825,8 @@ static void verify_chunk(const struct pym_ledger_entry *entry, void *arg)
     }
 }
 
-/* Another thread may free the block while it is looked at: then its state changes. */
+/* Another thread may free the block while it is looked at: then its state changes.  It
+ * may even have been free and be back, but not twice in a row. */
 static bool is_small_whole(size_t offset, uint8_t was)
 {
     _Atomic uint8_t *state = pym_region_state_at(offset);
@@ -876,7 +878,8 @@ unsigned pym_hardened_verify(void (*report)(const char *what, const void *where)
         uint8_t was =
             atomic_load_explicit(pym_region_state_at(offset), memory_order_acquire);
         const char *block = (const char *)pym_region_base + offset;
-        if ((was & LIVE) != 0 && !is_small_whole(offset, was)) {
+        if ((was & LIVE) != 0 && !is_small_whole(offset, was) &&
+            !is_small_whole(offset, was)) {
             note(&verification, "write past the end of a block", block);
         } else if (!is_own_free_untouched(offset, was)) {
             note(&verification, "write after free", block);
