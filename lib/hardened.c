@@ -339,7 +339,7 @@ static void judge_small(enum verb verb, const char *pointer)
         complain_of_stranger(verb, pointer);
         return;
     }
-    size_t start = offset;
+    size_t start = offset & ~(PYM_GRAIN - 1);
     size_t size = 0;
     if (!is_empty_block(offset)) {
         const struct pym_pool *pool = pym_region_pool_at(offset);
@@ -356,7 +356,7 @@ static void judge_small(enum verb verb, const char *pointer)
         atomic_load_explicit(pym_region_state_at(start), memory_order_relaxed);
     if (state == NEVER) {
         complain_of_stranger(verb, pointer);
-    } else if ((state & LIVE) == 0 && offset == start) {
+    } else if (offset == start) { /* even if it has a new owner by now */
         complain_of_second(verb, pointer, size);
     } else {
         complain_of_inside(verb, pointer, size);
