@@ -148,7 +148,9 @@ void pym_heaps_note_mail(const struct pym_heap *heap)
 
 /* ---- work on orphans ---- */
 
-/* Runs work for each orphan, which is the caller's meanwhile. */
+/* Runs work for each orphan, which is the caller's meanwhile.  What comes in after
+ * the work, and before the state is set, is not announced as an orphan's: as at a
+ * thread's end. */
 static void for_each_orphan(void (*work)(struct pym_heap *heap))
 {
     pym_lock(&lock);
@@ -156,6 +158,7 @@ static void for_each_orphan(void (*work)(struct pym_heap *heap))
         claim(heap);
         work(heap);
         set_state(heap, PYM_HEAP_ORPHAN);
+        pym_heaps_note_mail(heap);
     }
     pym_unlock(&lock);
 }
