@@ -18,7 +18,7 @@ enum { LIMITED_SHARE_SHIFT = 2 };
 enum { AHEAD_SHIFT = 3, AHEAD_LEAST = 4, AHEAD_MOST = 32 };
 
 struct pym_region pym_region;
-uintptr_t pym_region_base PYM_ALIGNED(PYM_CACHE_LINE);
+union pym_region_start pym_region_start PYM_ALIGNED(PYM_CACHE_LINE) = {PYM_REGION_FAR};
 union pym_region_limit pym_region_end PYM_ALIGNED(PYM_CACHE_LINE);
 
 static uintptr_t arena_start(size_t arena)

@@ -15,9 +15,10 @@
  * bytes.  There an arena that never becomes usable comes first, whose addresses blocks
  * of no bytes have, and others lie between the arenas that are used.
  *
- * base and limit say "nothing is ours" until the first arena exists; base is
- * set once, limit only grows.  A thread that was handed a block sees a limit
- * beyond it, since limit grew before the block existed.
+ * base and limit say "nothing is ours" until the first arena exists, each of them
+ * alone: free reads both, with no order, while another thread may be setting them.
+ * base is set once, limit only grows.  A thread that was handed a block sees a
+ * limit beyond it, since limit grew before the block existed.
  */
 #ifndef PYM_REGION_H
 #define PYM_REGION_H
@@ -94,10 +95,19 @@ struct pym_region {
 
 extern struct pym_region pym_region PYM_HIDDEN;
 
+/* The base before there is a range: no address that a program can have is as near
+ * behind it as a range is long. */
+#define PYM_REGION_FAR ((uintptr_t)1 << 63)
+
 /* What free reads: two variables, each alone on a cache line that is hardly
  * ever written.  As members of one structure they would cost free an
  * instruction more. */
-extern uintptr_t pym_region_base PYM_HIDDEN;
+extern union pym_region_start {
+    uintptr_t base;
+    char line[PYM_CACHE_LINE];
+} pym_region_start PYM_HIDDEN;
+#define pym_region_base pym_region_start.base
+
 extern union pym_region_limit {
     _Atomic size_t atomic; /* bytes from base to the end of the last arena */
     size_t plain;

@@ -66,6 +66,17 @@ static void nothing_is_ours_at_first(void)
     CHECK(!pym_region_owns(&local) && !pym_region_owns(NULL), "something is ours");
 }
 
+/* The limit may be seen before the base. */
+static void nothing_is_ours_whatever_the_limit(void)
+{
+    static const uintptr_t addresses[] = {
+        0, 1, 0x400000, 0x1500000, (uintptr_t)1 << 32, ((uintptr_t)1 << 56) - 1};
+    for (size_t i = 0; i < COUNT_OF(addresses); i++) {
+        CHECK(pym_region_offset((void *)addresses[i]) >= (size_t)1 << 62,
+              "address %#jx would be ours", (uintmax_t)addresses[i]);
+    }
+}
+
 static void addresses_lead_to_records_and_back(void)
 {
     take(100);
@@ -277,6 +288,7 @@ static int run_case(void *arg)
     }
 
 IN_CHILD(nothing_is_ours_at_first)
+IN_CHILD(nothing_is_ours_whatever_the_limit)
 IN_CHILD(addresses_lead_to_records_and_back)
 IN_CHILD(arenas_are_aligned)
 IN_CHILD(a_range_of_a_given_size)
@@ -291,6 +303,7 @@ IN_CHILD(children_start_whole)
 
 static const struct tap_case cases[] = {
     {"nothing is ours at first", child_nothing_is_ours_at_first},
+    {"nothing is ours whatever the limit", child_nothing_is_ours_whatever_the_limit},
     {"addresses lead to records and back", child_addresses_lead_to_records_and_back},
     {"arenas are aligned", child_arenas_are_aligned},
     {"a range of a given size", child_a_range_of_a_given_size},
