@@ -21,7 +21,10 @@ static struct pym_heaps_totals totals;
 static char *slab;
 static size_t slab_left;
 
-/* Set when an orphan may have something in its inbox. */
+/* Set when an orphan may have something in its inbox.  Who pushes writes the inbox,
+ * then reads the state and this; who works on an orphan writes these, then reads the
+ * inbox.  One of them must see what the other wrote: hence sequential consistency of
+ * all these, which only stores of the state and of this, being rare, pay for. */
 static _Atomic bool orphan_mail;
 
 static struct pym_lock emergency_lock = PYM_LOCK_INIT(PYM_RANK_EMERGENCY);
@@ -60,13 +63,13 @@ static struct pym_heap *make_heap(void)
 
 static void set_state(struct pym_heap *heap, enum pym_heap_state state)
 {
-    atomic_store_explicit(&heap->state, state, memory_order_relaxed);
+    atomic_store_explicit(&heap->state, state, memory_order_seq_cst);
 }
 
 static enum pym_heap_state state_of(const struct pym_heap *heap)
 {
     return (enum pym_heap_state)atomic_load_explicit(&heap->state,
-                                                     memory_order_relaxed);
+                                                     memory_order_seq_cst);
 }
 
 static void push_orphan(struct pym_heap *heap, enum pym_heap_state state)
@@ -141,8 +144,8 @@ void pym_heaps_detach(void)
 void pym_heaps_note_mail(const struct pym_heap *heap)
 {
     if (state_of(heap) != PYM_HEAP_LIVE && !pym_inbox_empty(&heap->inbox) &&
-        !atomic_load_explicit(&orphan_mail, memory_order_relaxed)) {
-        atomic_store_explicit(&orphan_mail, true, memory_order_relaxed);
+        !atomic_load_explicit(&orphan_mail, memory_order_seq_cst)) {
+        atomic_store_explicit(&orphan_mail, true, memory_order_seq_cst);
     }
 }
 
@@ -168,7 +171,7 @@ void pym_heaps_drain_orphans(void)
     if (PYM_LIKELY(!atomic_load_explicit(&orphan_mail, memory_order_relaxed))) {
         return;
     }
-    atomic_store_explicit(&orphan_mail, false, memory_order_relaxed);
+    atomic_store_explicit(&orphan_mail, false, memory_order_seq_cst);
     for_each_orphan(pym_heap_drain);
 }
 

@@ -27,7 +27,7 @@ static void push(struct pym_heap *owner, void *first, const struct pym_chain *la
     do {
         pym_link_set_note(last->head, note_of(last, before));
     } while (!atomic_compare_exchange_weak_explicit(
-        inbox, &before, first, memory_order_release, memory_order_relaxed));
+        inbox, &before, first, memory_order_seq_cst, memory_order_relaxed));
     pym_heaps_note_mail(owner);
 }
 

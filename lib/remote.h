@@ -24,7 +24,9 @@
  *     take        yes    no: only the thread that has the heap
  *
  * A push is done at its compare-and-exchange (release); a take at its exchange
- * (acquire), which pairs with the releases of all pushes that it takes.
+ * (acquire), which pairs with the releases of all pushes that it takes.  The push
+ * and the look whether there is something are sequentially consistent besides, for
+ * the sake of orphans (heaps.c).
  */
 #ifndef PYM_REMOTE_H
 #define PYM_REMOTE_H
@@ -62,7 +64,7 @@ void pym_remote_send(struct pym_pool *pool, void *block);
 
 PYM_INLINE bool pym_inbox_empty(const struct pym_inbox *inbox)
 {
-    return atomic_load_explicit(&inbox->first, memory_order_relaxed) == NULL;
+    return atomic_load_explicit(&inbox->first, memory_order_seq_cst) == NULL;
 }
 
 /* Takes all chains; the result is for pym_inbox_next. */
