@@ -71,6 +71,7 @@ PYM_INLINE void *pym_alloc_small_or(size_t size, size_t last,
     if (PYM_UNLIKELY(block == NULL)) {
         return pym_track_allocated(refill(size), size);
     }
+    /* models/remote.pml: pop */
     *bin = pym_link_get(block);
     return pym_track_allocated(block, size);
 }
@@ -100,6 +101,7 @@ PYM_INLINE void pym_alloc_free_small(void *block, size_t offset)
         return;
     }
     void **list = pool->free_to;
+    /* models/remote.pml: local_free */
     pym_link_set(block, *list);
     *list = block;
     pym_track_freed(block, pym_class_size(pool->cls));

@@ -110,6 +110,7 @@ static bool make_arena(void)
     }
     struct pym_pool *pool = first_pool(index);
     for (size_t i = 0; i < PYM_ARENA_POOLS; i++) {
+        /* models/region.pml: fill */
         pool[i].owner = PYM_NOBODY;
     }
     record(index)->free = ALL_FREE;
@@ -156,6 +157,7 @@ static struct pym_pool *take_from(uint32_t index, struct pym_heap *owner)
         add_dirty(-1);
     }
     struct pym_pool *pool = first_pool(index) + which;
+    /* models/region.pml: take_from */
     pool->owner = owner;
     pym_snapshot_order();
     arena->free &= (uint16_t) ~(1u << which);

@@ -84,6 +84,7 @@ static void make_active(struct pym_heap *heap, struct pym_pool *pool,
     pool->free_to = bin;
     arm(heap, pool);
     pym_snapshot_order();
+    /* models/remote.pml: make_active */
     pool->state = PYM_POOL_ACTIVE;
     pool->local = NULL;
 }
@@ -96,6 +97,7 @@ static void make_full(struct pym_heap *heap, struct pym_pool *pool)
     pool->free_to = &pool->local;
     pool->countdown = pym_class_wake(pool->cls);
     pym_snapshot_order();
+    /* models/remote.pml: make_full */
     pool->state = PYM_POOL_FULL;
 }
 
@@ -112,6 +114,7 @@ static void make_spare(struct pym_heap *heap, struct pym_pool *pool)
 }
 
 /* For a pool that is not active: with so many blocks in use, the rest free. */
+/* models/remote.pml: make_available */
 static void make_available(struct pym_heap *heap, struct pym_pool *pool,
                            unsigned in_use)
 {
@@ -185,6 +188,7 @@ void pym_heap_event(struct pym_pool *pool)
         pym_heap_tick(heap); /* the pool may be given up here */
         return;
     case PYM_POOL_FULL:
+        /* models/remote.pml: event */
         make_available(heap, pool, pool->carved - pym_class_wake(pool->cls));
         return;
     case PYM_POOL_AVAILABLE:
@@ -198,6 +202,7 @@ void pym_heap_event(struct pym_pool *pool)
 }
 
 /* Accounts for blocks that were put into the pool's free list together. */
+/* models/remote.pml: account_freed */
 static void account_freed(struct pym_heap *heap, struct pym_pool *pool, unsigned count)
 {
     unsigned in_use;
@@ -237,6 +242,7 @@ static void splice(struct pym_heap *heap, const struct pym_chain *chain)
     if (PYM_HARDENED && pool->owner != heap) {
         pym_check_misuse("broken free list", chain->head, 0);
     }
+    /* models/remote.pml: splice */
     pym_link_set(chain->tail, *pool->free_to);
     *pool->free_to = chain->head;
     heap->received += chain->count;
@@ -245,6 +251,7 @@ static void splice(struct pym_heap *heap, const struct pym_chain *chain)
 
 void pym_heap_drain(struct pym_heap *heap)
 {
+    /* models/orphans.pml: drain */
     if (pym_inbox_empty(&heap->inbox)) {
         return;
     }

@@ -94,6 +94,7 @@ static struct pym_heap *pop_orphan(void)
 static void claim(struct pym_heap *heap)
 {
     bool broken = state_of(heap) == PYM_HEAP_BROKEN;
+    /* models/orphans.pml: claim */
     set_state(heap, PYM_HEAP_LIVE);
     if (PYM_UNLIKELY(broken)) {
         pym_heap_recover(heap);
@@ -111,8 +112,10 @@ void pym_heaps_start_sampling(struct pym_heap *heap)
 struct pym_heap *pym_heaps_attach(void)
 {
     pym_lock(&lock);
+    /* models/orphans.pml: adopt */
     struct pym_heap *heap = pop_orphan();
     if (heap == NULL) {
+        /* models/orphans.pml: make */
         heap = make_heap();
         pym_heaps_start_sampling(heap);
     }
@@ -134,15 +137,19 @@ void pym_heaps_detach(void)
     pym_lock(&lock);
     pym_thread.heap = NULL;
     pym_thread_set_cache(NULL);
+    /* models/orphans.pml: let_go */
     pym_heap_move_bins(heap, heap->saved);
+    /* models/orphans.pml: hand_on */
     push_orphan(heap, PYM_HEAP_ORPHAN);
     pym_unlock(&lock);
+    /* models/orphans.pml: look_again */
     /* What came in before the state was set was not announced as an orphan's. */
     pym_heaps_note_mail(heap);
 }
 
 void pym_heaps_note_mail(const struct pym_heap *heap)
 {
+    /* models/orphans.pml: note_mail */
     if (state_of(heap) != PYM_HEAP_LIVE && !pym_inbox_empty(&heap->inbox) &&
         !atomic_load_explicit(&orphan_mail, memory_order_seq_cst)) {
         atomic_store_explicit(&orphan_mail, true, memory_order_seq_cst);
@@ -160,7 +167,9 @@ static void for_each_orphan(void (*work)(struct pym_heap *heap))
     for (struct pym_heap *heap = orphans; heap != NULL; heap = heap->next_orphan) {
         claim(heap);
         work(heap);
+        /* models/orphans.pml: put_back */
         set_state(heap, PYM_HEAP_ORPHAN);
+        /* models/orphans.pml: look_again_after_work */
         pym_heaps_note_mail(heap);
     }
     pym_unlock(&lock);
@@ -171,6 +180,7 @@ void pym_heaps_drain_orphans(void)
     if (PYM_LIKELY(!atomic_load_explicit(&orphan_mail, memory_order_relaxed))) {
         return;
     }
+    /* models/orphans.pml: take_down */
     atomic_store_explicit(&orphan_mail, false, memory_order_seq_cst);
     for_each_orphan(pym_heap_drain);
 }

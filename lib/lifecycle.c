@@ -56,11 +56,14 @@ struct pym_heap *pym_lifecycle_heap(void)
     if (pym_track_stands_aside()) {
         return NULL;
     }
+    /* models/once.pml: want_key */
     if (!atomic_exchange_explicit(&key_wanted, true, memory_order_relaxed)) {
+        /* models/once.pml: make_key */
         key_made = pthread_key_create(&key, thread_ends) == 0;
     }
     struct pym_heap *heap = pym_heaps_attach();
     if (heap != NULL && key_made) {
+        /* models/once.pml: set_key */
         (void)pthread_setspecific(key, heap);
     }
     return heap;

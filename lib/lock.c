@@ -47,6 +47,7 @@ static void recover_if_copy(void)
 static bool take_free(struct pym_lock *lock)
 {
     uint32_t expected = FREE;
+    /* models/lock.pml: take_free */
     return atomic_compare_exchange_strong_explicit(
         &lock->word, &expected, HELD, memory_order_acquire, memory_order_relaxed);
 }
@@ -60,8 +61,10 @@ static PYM_COLD void lock_contended(struct pym_lock *lock)
             return;
         }
     }
+    /* models/lock.pml: take_contended */
     while (atomic_exchange_explicit(&lock->word, HELD_SLEEPERS, memory_order_acquire) !=
            FREE) {
+        /* models/lock.pml: sleep */
         pym_os_futex_wait(&lock->word, HELD_SLEEPERS);
     }
 }
@@ -88,8 +91,10 @@ bool pym_lock_try(struct pym_lock *lock)
 void pym_unlock(struct pym_lock *lock)
 {
     note_free(lock);
+    /* models/lock.pml: unlock */
     if (atomic_exchange_explicit(&lock->word, FREE, memory_order_release) ==
         HELD_SLEEPERS) {
+        /* models/lock.pml: wake */
         pym_os_futex_wake(&lock->word);
     }
 }

@@ -45,6 +45,7 @@ static void lay_out(uintptr_t base, size_t reserved)
     tables += pym_round_up(reserved >> PYM_GRAIN_SHIFT, PYM_ARENA_SIZE);
     tables += PYM_ARENA_SIZE; /* for empty blocks */
 #endif
+    /* models/region.pml: lay_out */
     pym_region_base = base;
     pym_region.reserved = reserved;
     pym_region.arenas = (struct pym_arena *)(base + pool_table);
@@ -156,6 +157,7 @@ size_t pym_region_extend(void)
     if (pym_region.end_arena == pym_region.committed_arena && !commit_more()) {
         return 0;
     }
+    /* models/region.pml: extend */
     size_t arena = pym_region.end_arena++;
     pym_region.end_arena += pym_region_is_guard(pym_region.end_arena);
     return arena;
@@ -177,6 +179,7 @@ void pym_region_forget_states(const struct pym_pool *pool)
 void pym_region_publish(void)
 {
     PYM_ASSERT(pym_region.end_arena <= pym_region.committed_arena);
+    /* models/region.pml: publish */
     atomic_store_explicit(&pym_region_end.atomic,
                           pym_region.end_arena << PYM_ARENA_SHIFT,
                           memory_order_release);

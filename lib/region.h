@@ -131,6 +131,7 @@ PYM_INLINE size_t pym_region_offset(const void *address)
 
 PYM_INLINE bool pym_region_owns(const void *address)
 {
+    /* models/region.pml: owns */
     return pym_region_offset(address) < pym_region_limit();
 }
 

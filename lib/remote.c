@@ -23,7 +23,10 @@ static uint64_t note_of(const struct pym_chain *chain, void *next)
 static void push(struct pym_heap *owner, void *first, const struct pym_chain *last)
 {
     _Atomic(void *) *inbox = &owner->inbox.first;
+    /* models/remote.pml: look */
     void *before = atomic_load_explicit(inbox, memory_order_relaxed);
+    /* models/remote.pml: note, push */
+    /* models/orphans.pml: push */
     do {
         pym_link_set_note(last->head, note_of(last, before));
     } while (!atomic_compare_exchange_weak_explicit(
@@ -33,6 +36,7 @@ static void push(struct pym_heap *owner, void *first, const struct pym_chain *la
 
 /* A slot is emptied before its chain goes out: a copy of this memory in a
  * forked child may lose the chain, but never has it twice. */
+/* models/remote.pml: take_slot */
 static struct pym_chain take_slot(struct pym_chain *slot)
 {
     struct pym_chain chain = *slot;
@@ -41,6 +45,7 @@ static struct pym_chain take_slot(struct pym_chain *slot)
     return chain;
 }
 
+/* models/remote.pml: send_slot */
 static void send_slot(struct pym_outbox *outbox, struct pym_chain *slot)
 {
     struct pym_chain chain = take_slot(slot);
@@ -62,6 +67,7 @@ void pym_remote_flush(struct pym_outbox *outbox)
         }
         struct pym_chain chain = take_slot(&outbox->slot[i]);
         if (chain.pool->owner == owner) {
+            /* models/remote.pml: join */
             pym_link_set_note(chain.head, note_of(&chain, first));
         } else {
             if (first != NULL) {
@@ -83,6 +89,7 @@ void pym_remote_collect(struct pym_outbox *outbox, struct pym_pool *pool, void *
     struct pym_chain *slot =
         &outbox->slot[pym_region_pool_index(pool) % PYM_REMOTE_SLOTS];
     if (PYM_LIKELY(slot->pool == pool)) {
+        /* models/remote.pml: collect */
         pym_link_set(block, slot->head);
         slot->head = block;
         slot->count++;
@@ -90,6 +97,7 @@ void pym_remote_collect(struct pym_outbox *outbox, struct pym_pool *pool, void *
         if (slot->pool != NULL) {
             send_slot(outbox, slot);
         }
+        /* models/remote.pml: collect_first */
         slot->head = slot->tail = block;
         slot->count = 1;
         slot->pool = pool;
@@ -102,17 +110,20 @@ void pym_remote_collect(struct pym_outbox *outbox, struct pym_pool *pool, void *
 
 void pym_remote_send(struct pym_pool *pool, void *block)
 {
+    /* models/remote.pml: send */
     struct pym_chain chain = {pool, block, block, 1};
     push(pool->owner, block, &chain);
 }
 
 void *pym_inbox_take(struct pym_inbox *inbox)
 {
+    /* models/remote.pml: take */
     return atomic_exchange_explicit(&inbox->first, NULL, memory_order_acquire);
 }
 
 void *pym_inbox_next(void *first, struct pym_chain *chain)
 {
+    /* models/remote.pml: next */
     uint64_t note = pym_link_note(first);
     uintptr_t start = (uintptr_t)first & ~(uintptr_t)(PYM_POOL_SIZE - 1);
     size_t tail = note >> COUNT_BITS & (((size_t)1 << TAIL_BITS) - 1);

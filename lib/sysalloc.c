@@ -28,6 +28,7 @@ static bool boot_owns(const void *block)
 static void *boot_malloc(size_t size)
 {
     size_t step = pym_round_up(size, PYM_GRAIN) + PYM_GRAIN;
+    /* models/once.pml: boot */
     size_t at = atomic_fetch_add_explicit(&boot_used, step, memory_order_relaxed);
     if (size > BOOT_SIZE || at + step > BOOT_SIZE) {
         errno = ENOMEM;
@@ -279,6 +280,7 @@ static size_t guarded_usable_size(void *block)
 
 static void publish(void)
 {
+    /* models/once.pml: guard */
     bool guard = atomic_load_explicit(&boot_used, memory_order_relaxed) != 0;
     struct pym_sysalloc public = target;
     if (guard) {
@@ -286,20 +288,24 @@ static void publish(void)
         public.free = guarded_free;
         public.usable_size = target.usable_size != NULL ? guarded_usable_size : NULL;
     }
+    /* models/once.pml: publish */
     pym_sysalloc = public;
 }
 
 /* Whether the system allocator can be called; false only for the thread that
  * is looking it up at this moment. */
+/* models/once.pml: look_up */
 static PYM_COLD bool look_up(void)
 {
     if (looking) {
         return false;
     }
     int expected = UNKNOWN;
+    /* models/once.pml: begin */
     if (!atomic_compare_exchange_strong_explicit(&progress, &expected, LOOKING,
                                                  memory_order_acquire,
                                                  memory_order_acquire)) {
+        /* models/once.pml: wait */
         while (atomic_load_explicit(&progress, memory_order_acquire) != KNOWN) {
             (void)sched_yield();
         }
@@ -307,12 +313,14 @@ static PYM_COLD bool look_up(void)
     }
     looking = true;
     int saved = errno;
+    /* models/once.pml: find */
     if (!find_next(&target) && !find_glibc(&target)) {
         target = pages;
     }
     errno = saved;
     publish();
     looking = false;
+    /* models/once.pml: known */
     atomic_store_explicit(&progress, KNOWN, memory_order_release);
     return true;
 }

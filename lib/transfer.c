@@ -49,6 +49,7 @@ static void clear_bit(_Atomic uint64_t *word, unsigned cls)
 static void note(unsigned cls, int64_t blocks)
 {
     int64_t bytes = blocks * (int64_t)pym_cached_class_size(cls);
+    /* models/transfer.pml: note */
     atomic_fetch_add_explicit(&bytes_here, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&blocks_here, blocks, memory_order_relaxed);
 }
@@ -57,6 +58,7 @@ bool pym_transfer_leave(unsigned cls, void *head, void *tail, uint32_t count,
                         int64_t most)
 {
     int64_t bytes = (int64_t)count * (int64_t)pym_cached_class_size(cls);
+    /* models/transfer.pml: bound */
     if (atomic_load_explicit(&bytes_here, memory_order_relaxed) + bytes > most) {
         return false;
     }
@@ -65,10 +67,12 @@ bool pym_transfer_leave(unsigned cls, void *head, void *tail, uint32_t count,
     for (unsigned i = 0; i < SLOTS; i++) {
         _Atomic(void *) *slot = &shelves[cls].slot[i];
         void *none = NULL;
+        /* models/transfer.pml: leave_look, leave */
         if (atomic_load_explicit(slot, memory_order_relaxed) == NULL &&
             atomic_compare_exchange_strong_explicit(
                 slot, &none, head, memory_order_release, memory_order_relaxed)) {
             note(cls, count);
+            /* models/transfer.pml: lack_ends */
             clear_bit(&lacking, cls);
             return true;
         }
@@ -80,9 +84,11 @@ static void *take(unsigned cls, uint32_t *count)
 {
     for (unsigned i = 0; i < SLOTS; i++) {
         _Atomic(void *) *slot = &shelves[cls].slot[i];
+        /* models/transfer.pml: take_look */
         if (atomic_load_explicit(slot, memory_order_relaxed) == NULL) {
             continue;
         }
+        /* models/transfer.pml: take */
         struct chain_head *head =
             atomic_exchange_explicit(slot, NULL, memory_order_acquire);
         if (head != NULL) {
@@ -96,9 +102,11 @@ static void *take(unsigned cls, uint32_t *count)
 
 void *pym_transfer_take(unsigned cls, uint32_t *count)
 {
+    /* models/transfer.pml: want */
     set_bit(&wanted, cls);
     void *chain = take(cls, count);
     if (chain == NULL) {
+        /* models/transfer.pml: lack */
         set_bit(&lacking, cls);
     }
     return chain;
@@ -117,6 +125,7 @@ static int64_t empty_class(unsigned cls)
         blocks += count;
         while (block != NULL) {
             void *next = pym_chunk_link_get(block);
+            /* models/transfer.pml: shed */
             pym_sysalloc.free(block);
             block = next;
         }
@@ -143,6 +152,7 @@ static const uint64_t all_classes = UINT64_MAX >> (64 - PYM_CACHED_CLASSES);
 
 int64_t pym_transfer_decay(void)
 {
+    /* models/transfer.pml: decay */
     uint64_t asked = atomic_exchange_explicit(&wanted, 0, memory_order_relaxed);
     return empty_classes(all_classes & ~asked);
 }
