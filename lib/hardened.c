@@ -157,7 +157,6 @@ PYM_INLINE void *admit_small(char *block, size_t size, size_t block_size)
 static PYM_NOINLINE void *admit_chunk(void *block, size_t size, size_t asked)
 {
     size_t tail = asked - size < CHUNK_TAIL ? asked - size : CHUNK_TAIL;
-    pym_canary_set(block, size, tail);
     struct pym_ledger_entry entry = {.block = (uintptr_t)block,
                                      .size = size,
                                      .origin = PYM_BY_MALLOC,
@@ -474,7 +473,7 @@ PYM_INLINE void wait_small(void *block)
  * where errors are likely; but nothing is left to be read if that is what is wanted. */
 static size_t filled_part(size_t size)
 {
-    enum { PART = 512 };
+    enum { PART = 256 };
     bool whole = PYM_OPTION(zero) != 0 || size < PART;
     return whole ? size & ~(size_t)15 : PART;
 }

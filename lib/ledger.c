@@ -2,6 +2,7 @@
 
 #if PYM_HARDENED
 
+#include "canary.h"
 #include "lock.h"
 #include "os.h"
 
@@ -32,7 +33,7 @@ static struct shard *lock_shard(const void *block)
 {
     struct shard *shard = &shards[hash((uintptr_t)block) >> 58];
     shard->lock.rank = PYM_RANK_LEDGER;
-    pym_lock(&shard->lock);
+    pym_spin_lock(&shard->lock);
     return shard;
 }
 
@@ -111,6 +112,10 @@ bool pym_ledger_add(struct pym_ledger_entry added)
     if (has_place) {
         struct pym_ledger_entry *entry = place(shard->table, added.block);
         shard->table->used += entry->block == 0;
+        /* In the lock, since who looks at the entry looks at the canary; and behind
+         * taking it, which else would have to wait for the canary's cache line. */
+        pym_canary_set((void *)added.block, (size_t)added.size, added.tail);
+        pym_snapshot_order();
         entry->size = added.size;
         entry->origin = added.origin;
         entry->tail = added.tail;
@@ -119,7 +124,7 @@ bool pym_ledger_add(struct pym_ledger_entry added)
         pym_snapshot_order();
         entry->block = added.block;
     }
-    pym_unlock(&shard->lock);
+    pym_spin_unlock(&shard->lock);
     return has_place;
 }
 
@@ -131,7 +136,7 @@ struct pym_ledger_entry pym_ledger_find(const void *block)
     if (entry != NULL) {
         copy = *entry;
     }
-    pym_unlock(&shard->lock);
+    pym_spin_unlock(&shard->lock);
     return copy;
 }
 
@@ -145,7 +150,7 @@ struct pym_ledger_entry pym_ledger_change(void *block, enum pym_ledger_state fro
         before = *entry;
         entry->state = (uint8_t)(before.state == from ? to : before.state);
     }
-    pym_unlock(&shard->lock);
+    pym_spin_unlock(&shard->lock);
     return before;
 }
 
@@ -158,7 +163,7 @@ bool pym_ledger_mark(void *block, uint8_t from, uint8_t to)
     if (marked) {
         entry->origin = to;
     }
-    pym_unlock(&shard->lock);
+    pym_spin_unlock(&shard->lock);
     return marked;
 }
 
@@ -168,7 +173,7 @@ void pym_ledger_each(void (*look)(const struct pym_ledger_entry *entry, void *ar
     for (size_t i = 0; i < SHARDS; i++) {
         struct shard *shard = &shards[i];
         shard->lock.rank = PYM_RANK_LEDGER;
-        pym_lock(&shard->lock);
+        pym_spin_lock(&shard->lock);
         const struct table *table = shard->table;
         for (size_t slot = 0; table != NULL && slot < table->slots; slot++) {
             const struct pym_ledger_entry *entry = &table->entry[slot];
@@ -176,7 +181,7 @@ void pym_ledger_each(void (*look)(const struct pym_ledger_entry *entry, void *ar
                 look(entry, arg);
             }
         }
-        pym_unlock(&shard->lock);
+        pym_spin_unlock(&shard->lock);
     }
 }
 

@@ -28,8 +28,8 @@ struct pym_ledger_entry {
     uint32_t front;  /* what is known of the word before the block; 0: nothing */
 };
 
-/* Enters a live block, of which the caller fills all but the state.  False if there is
- * no memory for that. */
+/* Enters a live block, of which the caller fills all but the state, and writes its
+ * canary.  False if there is no memory for that. */
 bool pym_ledger_add(struct pym_ledger_entry added);
 
 /* What is known of a pointer. */

@@ -99,6 +99,32 @@ void pym_unlock(struct pym_lock *lock)
     }
 }
 
+static PYM_COLD void spin_contended(struct pym_lock *lock)
+{
+    for (unsigned i = 1; !take_free(lock); i++) {
+        if (i % SPINS != 0) {
+            pym_cpu_relax();
+        } else {
+            pym_os_yield();
+        }
+    }
+}
+
+void pym_spin_lock(struct pym_lock *lock)
+{
+    recover_if_copy();
+    if (PYM_UNLIKELY(!take_free(lock))) {
+        spin_contended(lock);
+    }
+    note_held(lock);
+}
+
+void pym_spin_unlock(struct pym_lock *lock)
+{
+    note_free(lock);
+    atomic_store_explicit(&lock->word, FREE, memory_order_release);
+}
+
 bool pym_lock_reset(struct pym_lock *lock)
 {
     return atomic_exchange_explicit(&lock->word, FREE, memory_order_acquire) != FREE;

@@ -35,6 +35,14 @@ bool pym_lock_try(struct pym_lock *lock);
 void pym_unlock(struct pym_lock *lock);
 
 /*
+ * The same for sections of a few instructions, where who waits gives the processor
+ * away but does not sleep: so unlocking is a plain store, which need not wait for the
+ * holder's stores before it.  A lock is used in one of the two ways.
+ */
+void pym_spin_lock(struct pym_lock *lock);
+void pym_spin_unlock(struct pym_lock *lock);
+
+/*
  * Sets what is to run in a forked child before its first lock: the child's
  * handler comes too late for other handlers that allocate.  Called at the start.
  */

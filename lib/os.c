@@ -204,6 +204,11 @@ bool pym_os_is_copy(void)
     return process_mark != NULL && *process_mark == 0;
 }
 
+void pym_os_yield(void)
+{
+    (void)raw_call3(SYS_sched_yield, 0, 0, 0);
+}
+
 void pym_os_futex_wait(void *word, uint32_t expected)
 {
     (void)raw_call6(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, expected, 0, 0, 0);

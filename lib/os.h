@@ -62,6 +62,9 @@ void pym_os_mark_process(void);
 bool pym_os_can_tell_copy(void);
 bool pym_os_is_copy(void);
 
+/* Lets other threads run. */
+void pym_os_yield(void);
+
 /* Sleeps while *word == expected; wakes one sleeper. */
 void pym_os_futex_wait(void *word, uint32_t expected);
 void pym_os_futex_wake(void *word);
