@@ -7,8 +7,8 @@
  * to be untouched when it leaves and when it is handed out again.
  *
  * The states of small blocks stand in the region's table, those of system blocks in the
- * ledger; both change by one atomic step, so that of two frees of a block one is told
- * that it is the second.
+ * ledger.  Of two frees of a block one is told that it is the second: at once, or, if
+ * both come at the same instant, when the block leaves the quarantine.
  *
  * What is wrong is reported in one line; then the program is aborted, or goes on
  * without the wrong call if the option "abort" is 0.  All functions are thread-safe and
