@@ -109,6 +109,11 @@ PYM_NOINLINE void pym_alloc_free_remote(void *block, struct pym_pool *pool)
                           pym_class_size(pool->cls));
         return;
     }
+    if (PYM_UNLIKELY((uintptr_t)block % PYM_GRAIN != 0)) {
+        pym_report_misuse("free of a pointer into a block", block,
+                          pym_class_size(pool->cls));
+        return;
+    }
     struct pym_heap *heap = pym_thread.heap;
     if (PYM_UNLIKELY(heap == NULL)) {
         heap = pym_lifecycle_heap();
