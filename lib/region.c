@@ -17,6 +17,10 @@ enum { LIMITED_SHARE_SHIFT = 2 };
  * an eighth of what there is, within these bounds. */
 enum { AHEAD_SHIFT = 3, AHEAD_LEAST = 4, AHEAD_MOST = 32 };
 
+/* In the hardened library nobody knows how far the first arena lies behind the tables:
+ * up to this part of the range. */
+enum { SPREAD_SHARE = 64 };
+
 struct pym_region pym_region;
 union pym_region_start pym_region_start PYM_ALIGNED(PYM_CACHE_LINE) = {PYM_REGION_FAR};
 union pym_region_limit pym_region_end PYM_ALIGNED(PYM_CACHE_LINE);
@@ -43,6 +47,8 @@ static void lay_out(uintptr_t base, size_t reserved)
 #if PYM_HARDENED
     pym_region_states = (_Atomic uint8_t *)(base + tables);
     tables += pym_round_up(reserved >> PYM_GRAIN_SHIFT, PYM_ARENA_SIZE);
+    tables += (size_t)(pym_harden_random() % (arenas / SPREAD_SHARE + 1))
+              << PYM_ARENA_SHIFT;
     tables += PYM_ARENA_SIZE; /* for empty blocks */
 #endif
     /* models/region.pml: lay_out */
