@@ -8,6 +8,7 @@
 #include "alloc.h"
 #include "harden.h"
 #include "hardened.h"
+#include "quarantine.h"
 
 #if PYM_HARDENED
 #define PYM_FRONT(name) pym_hardened_##name
@@ -61,7 +62,7 @@ PYM_INLINE void pym_front_check_size(const char *complaint, void *block, size_t 
 PYM_INLINE void pym_front_flush(void)
 {
 #if PYM_HARDENED
-    pym_hardened_flush();
+    pym_quarantine_flush();
 #endif
 }
 

@@ -5,81 +5,16 @@
 #include "alloc.h"
 #include "canary.h"
 #include "guard.h"
+#include "held.h"
+#include "judge.h"
 #include "ledger.h"
-#include "lifecycle.h"
+#include "quarantine.h"
 #include "report.h"
 
 #include <errno.h>
 #include <string.h>
 
-/*
- * The state of a small block:
- *
- *     | live | origin | more | canary bytes - 1 |
- *     7      6        5      4                  0
- *
- * or, with the first bit clear, one of these.  "more": the bytes in front of the canary
- * are not all the program's; the block was made larger for an alignment.
- */
-enum {
-    NEVER = 0,   /* no block was ever here */
-    FREED = 1,   /* and may be handed out */
-    WAITING = 2, /* in quarantine */
-    LIVE = PYM_BLOCK_LIVE,
-    ORIGIN_SHIFT = 5,
-    ORIGIN_MASK = 3,
-    MORE = 16,
-    TAIL_MASK = 15,
-};
-
 enum { TAIL_MOST = 16, CHUNK_TAIL = 8 };
-
-/* A block, wherever it lies, as its owner has it. */
-struct held {
-    size_t size; /* bytes that the program may use */
-    size_t tail; /* bytes of canary that are known to follow */
-    uint8_t origin;
-    bool is_live;
-    bool is_exact; /* size is what was asked for */
-    bool is_front_whole;
-};
-
-/* ---- reports ---- */
-
-static PYM_COLD void complain_of_overflow(const void *block, size_t size)
-{
-    pym_report_misuse("write past the end of a block", block, size);
-}
-
-static PYM_COLD void complain_of_underflow(const void *block, size_t size)
-{
-    pym_report_misuse("write before the start of a block", block, size);
-}
-
-static PYM_COLD void complain_of_write(const void *block, size_t size)
-{
-    pym_report_misuse("write after free", block, size);
-}
-
-/* ---- the word before a system block ---- */
-
-/* The system allocator keeps the block's size there, where that is known to be so; one
- * of its bits tells of the block before and may change.  0: it is not known. */
-static uint32_t front_of(const void *block)
-{
-    enum { NEIGHBOUR = 1 };
-    if (!pym_syscache_usable) {
-        return 0;
-    }
-    uint64_t word = pym_sysalloc_chunk_word(block) & ~(size_t)NEIGHBOUR;
-    return (uint32_t)(word ^ word >> 32);
-}
-
-/* Of a live block. */
-static bool is_front_whole(const struct pym_ledger_entry *entry)
-{
-    return entry->front == 0 || entry->front == front_of((void *)entry->block);
-}
 
 /* ---- blocks of no bytes ---- */
 
@@ -98,18 +33,14 @@ static void *empty_block(void)
         size_t offset = first + place % PLACES * PYM_GRAIN;
         _Atomic uint8_t *state = pym_region_state_at(offset);
         uint8_t was = atomic_load_explicit(state, memory_order_relaxed);
-        if ((was & LIVE) == 0 && atomic_compare_exchange_strong_explicit(
-                                     state, &was, LIVE | TAIL_MASK,
-                                     memory_order_relaxed, memory_order_relaxed)) {
+        if ((was & PYM_BLOCK_LIVE) == 0 &&
+            atomic_compare_exchange_strong_explicit(
+                state, &was, PYM_BLOCK_LIVE | PYM_TAIL_MASK, memory_order_relaxed,
+                memory_order_relaxed)) {
             return (void *)(pym_region_base + offset);
         }
     }
     return NULL;
-}
-
-static bool is_empty_block(size_t offset)
-{
-    return offset - pym_region_first_state() < PYM_ARENA_SIZE;
 }
 
 /* ---- handing out ---- */
@@ -119,8 +50,9 @@ PYM_INLINE void *make_live(char *block, size_t size, size_t block_size, uint64_t
     *(pym_pair *)(void *)block = (pym_pair){first, first};
     pym_canary_set_small(block, block_size);
     size_t tail = block_size - size;
-    uint8_t now = tail <= TAIL_MOST ? (uint8_t)(LIVE | (tail - 1))
-                                    : (uint8_t)(LIVE | MORE | (TAIL_MOST - 1));
+    uint8_t now = tail <= TAIL_MOST
+                      ? (uint8_t)(PYM_BLOCK_LIVE | (tail - 1))
+                      : (uint8_t)(PYM_BLOCK_LIVE | PYM_BLOCK_MORE | (TAIL_MOST - 1));
     atomic_store_explicit(pym_region_state_at(pym_region_offset(block)), now,
                           memory_order_release);
     return block;
@@ -131,13 +63,13 @@ static PYM_NOINLINE void *admit_unusual(char *block, size_t size, size_t block_s
 {
     uint8_t was = atomic_load_explicit(pym_region_state_at(pym_region_offset(block)),
                                        memory_order_relaxed);
-    if (was == NEVER) {
+    if (was == PYM_BLOCK_NEVER) {
         return make_live(block, size, block_size, 0);
     }
-    if (was != FREED) {
+    if (was != PYM_BLOCK_FREED) {
         pym_harden_broken_link(block);
     }
-    complain_of_write(block, block_size);
+    pym_complain_of_write(block, block_size);
     return make_live(block, size, block_size, pym_harden_filling);
 }
 
@@ -147,7 +79,7 @@ PYM_INLINE void *admit_small(char *block, size_t size, size_t block_size)
 {
     uint8_t was = atomic_load_explicit(pym_region_state_at(pym_region_offset(block)),
                                        memory_order_relaxed);
-    if (PYM_UNLIKELY(was != FREED ||
+    if (PYM_UNLIKELY(was != PYM_BLOCK_FREED ||
                      !pym_canary_is_filled(block + 16, block_size - 16))) {
         return admit_unusual(block, size, block_size);
     }
@@ -161,7 +93,7 @@ static PYM_NOINLINE void *admit_chunk(void *block, size_t size, size_t asked)
                                      .size = size,
                                      .origin = PYM_BY_MALLOC,
                                      .tail = (uint8_t)tail,
-                                     .front = front_of(block)};
+                                     .front = pym_held_front(block)};
     if (!pym_ledger_add(entry)) {
         pym_alloc_free(block);
         errno = ENOMEM;
@@ -263,288 +195,6 @@ void *pym_hardened_aligned(size_t alignment, size_t size)
     return admit(pym_alloc_aligned(alignment, asked), size, asked);
 }
 
-/* ---- looking at a pointer ---- */
-
-static size_t size_of_small(size_t offset, uint8_t state)
-{
-    if (is_empty_block(offset)) {
-        return 0;
-    }
-    size_t block_size = pym_class_size(pym_region_pool_at(offset)->cls);
-    return block_size - ((state & TAIL_MASK) + 1u);
-}
-
-static struct held hold_small(size_t offset)
-{
-    uint8_t state =
-        offset < pym_region_first_state() || offset % PYM_GRAIN != 0
-            ? NEVER
-            : atomic_load_explicit(pym_region_state_at(offset), memory_order_relaxed);
-    struct held held = {.is_front_whole = true};
-    if ((state & LIVE) != 0) {
-        held.is_live = true;
-        held.size = size_of_small(offset, state);
-        held.tail = is_empty_block(offset) ? 0 : (state & TAIL_MASK) + 1u;
-        held.origin = state >> ORIGIN_SHIFT & ORIGIN_MASK;
-        held.is_exact = (state & MORE) == 0;
-    }
-    return held;
-}
-
-static struct held hold(const void *block)
-{
-    size_t offset = pym_region_offset(block);
-    if (offset < pym_region_limit()) {
-        return hold_small(offset);
-    }
-    struct pym_ledger_entry entry = pym_ledger_find(block);
-    bool is_live = entry.state == PYM_LEDGER_LIVE;
-    return (struct held){.size = (size_t)entry.size,
-                         .tail = entry.tail,
-                         .origin = entry.origin,
-                         .is_exact = true,
-                         .is_front_whole = is_live && is_front_whole(&entry),
-                         .is_live = is_live};
-}
-
-/* ---- what is wrong with a pointer that is no live block ---- */
-
-enum verb { FREE, REALLOC };
-
-static void complain_of_second(enum verb verb, const void *block, size_t size)
-{
-    pym_report_misuse(verb == FREE ? "double free" : "realloc of a freed block", block,
-                      size);
-}
-
-static void complain_of_inside(enum verb verb, const void *block, size_t size)
-{
-    pym_report_misuse(verb == FREE ? "free of a pointer into a block"
-                                   : "realloc of a pointer into a block",
-                      block, size);
-}
-
-static void complain_of_stranger(enum verb verb, const void *block)
-{
-    pym_report_misuse(verb == FREE ? "free of memory that is no block"
-                                   : "realloc of memory that is no block",
-                      block, 0);
-}
-
-static void judge_small(enum verb verb, const char *pointer)
-{
-    size_t offset = pym_region_offset(pointer);
-    if (offset < pym_region_first_state()) {
-        complain_of_stranger(verb, pointer);
-        return;
-    }
-    size_t start = offset & ~(PYM_GRAIN - 1);
-    size_t size = 0;
-    if (!is_empty_block(offset)) {
-        const struct pym_pool *pool = pym_region_pool_at(offset);
-        size_t first = (size_t)pym_region_pool_index(pool) << PYM_POOL_SHIFT;
-        if (pool->owner == NULL) { /* between two arenas */
-            complain_of_stranger(verb, pointer);
-            return;
-        }
-        size = pym_class_size(pool->cls);
-        start = first + pool->first;
-        start += offset >= start ? (offset - start) / size * size : 0;
-    }
-    uint8_t state =
-        atomic_load_explicit(pym_region_state_at(start), memory_order_relaxed);
-    if (state == NEVER) {
-        complain_of_stranger(verb, pointer);
-    } else if (offset == start) { /* even if it has a new owner by now */
-        complain_of_second(verb, pointer, size);
-    } else {
-        complain_of_inside(verb, pointer, size);
-    }
-}
-
-static PYM_COLD void judge(enum verb verb, const void *pointer)
-{
-    if (pym_region_owns(pointer)) {
-        judge_small(verb, pointer);
-        return;
-    }
-    struct pym_ledger_entry entry = pym_ledger_find(pointer);
-    if (entry.state != PYM_LEDGER_UNKNOWN) {
-        complain_of_second(verb, pointer, (size_t)entry.size);
-        return;
-    }
-    entry = pym_ledger_around(pointer);
-    if (entry.state != PYM_LEDGER_UNKNOWN) {
-        complain_of_inside(verb, pointer, (size_t)entry.size);
-    } else {
-        complain_of_stranger(verb, pointer);
-    }
-}
-
-/* ---- quarantine ---- */
-
-/* Room for small blocks is there or not. */
-PYM_INLINE bool is_quarantine_on(void)
-{
-    return PYM_OPTION(quarantine) >= PYM_WAITING_SMALL * PYM_SMALL_MAX;
-}
-
-/* Released to the thread whose pool it is, which may look at it: its filling. */
-PYM_INLINE void make_free(void *block, size_t offset)
-{
-    atomic_store_explicit(pym_region_state_at(offset), FREED, memory_order_release);
-    pym_alloc_free_small(block, offset);
-}
-
-/* Of two frees at the same time, the one that is seen here is the second. */
-static PYM_COLD void leave_faulty(void *block, size_t offset)
-{
-    if (atomic_load_explicit(pym_region_state_at(offset), memory_order_relaxed) !=
-        WAITING) {
-        judge(FREE, block);
-        return;
-    }
-    complain_of_write(block, pym_class_size(pym_region_pool_at(offset)->cls));
-    make_free(block, offset);
-}
-
-/* The rest of the block is looked at when it is handed out again. */
-PYM_INLINE void leave_small(void *block)
-{
-    size_t offset = pym_region_offset(block);
-    uint8_t was =
-        atomic_load_explicit(pym_region_state_at(offset), memory_order_relaxed);
-    if (PYM_UNLIKELY(was != WAITING || !pym_canary_is_filled(block, 16))) {
-        leave_faulty(block, offset);
-        return;
-    }
-    make_free(block, offset);
-}
-
-/* The heap's of a thread that has not ended. */
-static PYM_NOINLINE struct pym_quarantine *make_quarantine(void)
-{
-    struct pym_heap *heap = pym_lifecycle_heap();
-    return heap != NULL ? &heap->quarantine : NULL;
-}
-
-PYM_INLINE struct pym_quarantine *own_quarantine(void)
-{
-    struct pym_heap *heap = pym_thread.heap;
-    return PYM_LIKELY(heap != NULL) ? &heap->quarantine : make_quarantine();
-}
-
-/* Holds a freed block back; returns the one that leaves in its place, if any. */
-PYM_INLINE void *exchange_small(struct pym_quarantine *quarantine, void *block)
-{
-    unsigned place = quarantine->next_small;
-    void *oldest = quarantine->small[place];
-    quarantine->next_small = (place + 1) % PYM_WAITING_SMALL;
-    quarantine->small[place] = block;
-    return oldest;
-}
-
-/* The thread has no quarantine yet, or no more, or none is wanted. */
-static PYM_NOINLINE void wait_elsewhere(void *block)
-{
-    struct pym_quarantine *quarantine = own_quarantine();
-    if (quarantine != NULL && is_quarantine_on()) {
-        block = exchange_small(quarantine, block);
-    }
-    if (block != NULL) {
-        leave_small(block);
-    }
-}
-
-PYM_INLINE void wait_small(void *block)
-{
-    struct pym_heap *heap = pym_thread.heap;
-    if (PYM_UNLIKELY(heap == NULL || !is_quarantine_on())) {
-        wait_elsewhere(block);
-        return;
-    }
-    block = exchange_small(&heap->quarantine, block);
-    if (PYM_LIKELY(block != NULL)) {
-        leave_small(block);
-    }
-}
-
-/* How much of a system block is overwritten when it is freed: of larger ones the start,
- * where errors are likely; but nothing is left to be read if that is what is wanted. */
-static size_t filled_part(size_t size)
-{
-    enum { PART = 256 };
-    bool whole = PYM_OPTION(zero) != 0 || size < PART;
-    return whole ? size & ~(size_t)15 : PART;
-}
-
-static void leave_chunk(void *block, size_t size)
-{
-    if (PYM_UNLIKELY(!pym_canary_is_filled(block, filled_part(size)))) {
-        complain_of_write(block, size);
-    }
-    pym_alloc_free(block);
-}
-
-/* A place is emptied first: what leaves may be missing in a forked child, but is never
- * there twice. */
-static void let_oldest_leave(struct pym_quarantine *quarantine)
-{
-    unsigned place = quarantine->first_chunk;
-    void *block = quarantine->chunk[place].block;
-    size_t size = quarantine->chunk[place].size;
-    quarantine->first_chunk = (place + 1) % PYM_WAITING_CHUNKS;
-    quarantine->chunks--;
-    quarantine->chunk_bytes -= size;
-    pym_snapshot_order();
-    leave_chunk(block, size);
-}
-
-/* Larger blocks do not wait: the system unmaps the largest at once. */
-static bool waits(size_t size)
-{
-    return size <= PYM_OPTION(quarantine) / 2;
-}
-
-static void wait_chunk(void *block, size_t size)
-{
-    struct pym_quarantine *quarantine = own_quarantine();
-    if (quarantine == NULL) {
-        leave_chunk(block, size);
-        return;
-    }
-    while (quarantine->chunks == PYM_WAITING_CHUNKS ||
-           (quarantine->chunks > 0 &&
-            quarantine->chunk_bytes + size > PYM_OPTION(quarantine))) {
-        let_oldest_leave(quarantine);
-    }
-    unsigned place =
-        (quarantine->first_chunk + quarantine->chunks) % PYM_WAITING_CHUNKS;
-    quarantine->chunk[place].block = block;
-    quarantine->chunk[place].size = size;
-    quarantine->chunk_bytes += size;
-    pym_snapshot_order();
-    quarantine->chunks++;
-}
-
-void pym_hardened_flush(void)
-{
-    if (pym_thread.heap == NULL) {
-        return;
-    }
-    struct pym_quarantine *quarantine = &pym_thread.heap->quarantine;
-    for (unsigned i = 0; i < PYM_WAITING_SMALL; i++) {
-        void *block = quarantine->small[i];
-        quarantine->small[i] = NULL;
-        if (block != NULL) {
-            leave_small(block);
-        }
-    }
-    while (quarantine->chunks > 0) {
-        let_oldest_leave(quarantine);
-    }
-}
-
 /* ---- taking back ---- */
 
 /* Whether a block may be freed by whom it is freed by. */
@@ -566,41 +216,43 @@ static bool check_origin(const void *block, size_t size, unsigned made_by,
  */
 static bool examine(void *block, size_t offset, uint8_t state, unsigned freed_by)
 {
-    if ((state & LIVE) == 0) {
-        judge(FREE, block);
+    if ((state & PYM_BLOCK_LIVE) == 0) {
+        pym_judge(PYM_FREE, block);
         return false;
     }
-    return check_origin(block, size_of_small(offset, state),
-                        state >> ORIGIN_SHIFT & ORIGIN_MASK, freed_by);
+    return check_origin(block, pym_held_small_size(offset, state),
+                        state >> PYM_ORIGIN_SHIFT & PYM_ORIGIN_MASK, freed_by);
 }
 
 PYM_INLINE void retire(char *block, size_t offset, size_t block_size)
 {
-    atomic_store_explicit(pym_region_state_at(offset), WAITING, memory_order_relaxed);
+    atomic_store_explicit(pym_region_state_at(offset), PYM_BLOCK_WAITING,
+                          memory_order_relaxed);
     pym_canary_fill(block, block_size);
-    wait_small(block);
+    pym_quarantine_small(block);
 }
 
 /* What is no block, or an empty one, or not freed as it was made, or damaged. */
 static PYM_NOINLINE void release_unusual(char *block, size_t offset, unsigned freed_by)
 {
     if (offset % PYM_GRAIN != 0 || offset < pym_region_first_state()) {
-        judge(FREE, block);
+        pym_judge(PYM_FREE, block);
         return;
     }
     _Atomic uint8_t *state = pym_region_state_at(offset);
     uint8_t was = atomic_load_explicit(state, memory_order_acquire);
-    if ((was & ~(MORE | TAIL_MASK)) != (LIVE | freed_by << ORIGIN_SHIFT) &&
+    if ((was & ~(PYM_BLOCK_MORE | PYM_TAIL_MASK)) !=
+            (PYM_BLOCK_LIVE | freed_by << PYM_ORIGIN_SHIFT) &&
         !examine(block, offset, was, freed_by)) {
         return;
     }
-    if (is_empty_block(offset)) {
-        atomic_store_explicit(state, FREED, memory_order_relaxed);
+    if (pym_held_is_empty_place(offset)) {
+        atomic_store_explicit(state, PYM_BLOCK_FREED, memory_order_relaxed);
         return;
     }
     size_t block_size = pym_class_size(pym_region_pool_at(offset)->cls);
-    if (!pym_canary_is_small_whole(block, block_size, (was & TAIL_MASK) + 1u)) {
-        complain_of_overflow(block, block_size);
+    if (!pym_canary_is_small_whole(block, block_size, (was & PYM_TAIL_MASK) + 1u)) {
+        pym_complain_of_overflow(block, block_size);
     }
     retire(block, offset, block_size);
 }
@@ -615,10 +267,10 @@ PYM_INLINE void release_small(char *block, size_t offset, unsigned freed_by)
     unsigned was =
         atomic_load_explicit(pym_region_state_at(offset), memory_order_acquire);
     size_t block_size = pym_class_size(pym_region_pool_at(offset)->cls);
-    unsigned expected = LIVE | freed_by << ORIGIN_SHIFT;
-    if (PYM_UNLIKELY(
-            (was & ~(unsigned)(MORE | TAIL_MASK)) != expected ||
-            !pym_canary_is_small_whole(block, block_size, (was & TAIL_MASK) + 1u))) {
+    unsigned expected = PYM_BLOCK_LIVE | freed_by << PYM_ORIGIN_SHIFT;
+    if (PYM_UNLIKELY((was & ~(unsigned)(PYM_BLOCK_MORE | PYM_TAIL_MASK)) != expected ||
+                     !pym_canary_is_small_whole(block, block_size,
+                                                (was & PYM_TAIL_MASK) + 1u))) {
         release_unusual(block, offset, freed_by);
         return;
     }
@@ -631,26 +283,27 @@ static PYM_NOINLINE void release_chunk(void *block, unsigned freed_by)
         pym_ledger_change(block, PYM_LEDGER_LIVE, PYM_LEDGER_FREED);
     size_t size = (size_t)entry.size;
     if (entry.state != PYM_LEDGER_LIVE) {
-        judge(FREE, block);
+        pym_judge(PYM_FREE, block);
         return;
     }
     if (!check_origin(block, size, entry.origin, freed_by)) {
         (void)pym_ledger_change(block, PYM_LEDGER_FREED, PYM_LEDGER_LIVE);
         return;
     }
-    if (!is_front_whole(&entry)) { /* the system allocator would not know its size */
-        complain_of_underflow(block, size);
+    if (!pym_held_is_front_whole(
+            &entry)) { /* the system allocator would not know its size */
+        pym_complain_of_underflow(block, size);
         return;
     }
     if (!pym_canary_is_whole(block, size, entry.tail)) {
-        complain_of_overflow(block, size);
+        pym_complain_of_overflow(block, size);
     }
-    bool is_to_wait = waits(size) && !pym_guard_owns(block);
+    bool is_to_wait = pym_quarantine_takes(size) && !pym_guard_owns(block);
     if (is_to_wait || PYM_OPTION(zero) != 0) {
-        pym_canary_fill(block, filled_part(size));
+        pym_canary_fill(block, pym_quarantine_part(size));
     }
     if (is_to_wait) {
-        wait_chunk(block, size);
+        pym_quarantine_chunk(block, size);
     } else {
         pym_alloc_free(block);
     }
@@ -680,11 +333,11 @@ void pym_hardened_delete(void *block)
 
 size_t pym_hardened_usable_size(void *block)
 {
-    struct held held = block != NULL ? hold(block) : (struct held){0};
+    struct pym_held held = block != NULL ? pym_hold(block) : (struct pym_held){0};
     return held.is_live ? held.size : 0; /* none invites to use what is freed */
 }
 
-static void *move(void *block, const struct held *held, size_t size)
+static void *move(void *block, const struct pym_held *held, size_t size)
 {
     void *moved = pym_hardened_malloc(size);
     if (moved == NULL) {
@@ -696,7 +349,7 @@ static void *move(void *block, const struct held *held, size_t size)
 }
 
 /* Blocks so large may be moved by the system without copying. */
-static void *resize_chunk(void *block, const struct held *held, size_t size)
+static void *resize_chunk(void *block, const struct pym_held *held, size_t size)
 {
     (void)pym_ledger_change(block, PYM_LEDGER_LIVE, PYM_LEDGER_FREED);
     size_t asked = size + CHUNK_TAIL;
@@ -710,7 +363,7 @@ static void *resize_chunk(void *block, const struct held *held, size_t size)
 }
 
 /* Whether a small block stays where it is; then it ends elsewhere. */
-static bool resize_in_place(char *block, const struct held *held, size_t size)
+static bool resize_in_place(char *block, const struct pym_held *held, size_t size)
 {
     size_t block_size = held->size + held->tail;
     if (size >= block_size || block_size - size > TAIL_MOST || !held->is_exact ||
@@ -719,8 +372,9 @@ static bool resize_in_place(char *block, const struct held *held, size_t size)
     }
     size_t tail = block_size - size;
     pym_canary_set(block, size, tail);
-    uint8_t state = (uint8_t)((unsigned)LIVE | (unsigned)held->origin << ORIGIN_SHIFT |
-                              (unsigned)(tail - 1));
+    uint8_t state =
+        (uint8_t)((unsigned)PYM_BLOCK_LIVE |
+                  (unsigned)held->origin << PYM_ORIGIN_SHIFT | (unsigned)(tail - 1));
     atomic_store_explicit(pym_region_state_at(pym_region_offset(block)), state,
                           memory_order_release);
     return true;
@@ -738,19 +392,19 @@ void *pym_hardened_realloc(void *block, size_t size)
     if (is_impossible(size)) {
         return NULL;
     }
-    struct held held = hold(block);
+    struct pym_held held = pym_hold(block);
     if (PYM_UNLIKELY(!held.is_live)) {
-        judge(REALLOC, block);
+        pym_judge(PYM_REALLOC, block);
         errno = EINVAL;
         return NULL;
     }
     if (PYM_UNLIKELY(!held.is_front_whole)) {
-        complain_of_underflow(block, held.size);
+        pym_complain_of_underflow(block, held.size);
         errno = EINVAL;
         return NULL;
     }
     if (PYM_UNLIKELY(!pym_canary_is_whole(block, held.size, held.tail))) {
-        complain_of_overflow(block, held.size);
+        pym_complain_of_overflow(block, held.size);
         pym_canary_set(block, held.size, held.tail); /* reported once */
     }
     if (size == held.size || resize_in_place(block, &held, size)) {
@@ -771,12 +425,13 @@ void *pym_hardened_mark(void *block, enum pym_origin from, enum pym_origin to)
         }
         return block;
     }
-    struct held held = hold_small(offset);
+    struct pym_held held = pym_hold_small(offset);
     if (held.is_live && held.origin == from) {
         _Atomic uint8_t *state = pym_region_state_at(offset);
         uint8_t was = atomic_load_explicit(state, memory_order_relaxed);
-        uint8_t marked = (uint8_t)((was & ~((unsigned)ORIGIN_MASK << ORIGIN_SHIFT)) |
-                                   (unsigned)to << ORIGIN_SHIFT);
+        uint8_t marked =
+            (uint8_t)((was & ~((unsigned)PYM_ORIGIN_MASK << PYM_ORIGIN_SHIFT)) |
+                      (unsigned)to << PYM_ORIGIN_SHIFT);
         atomic_store_explicit(state, marked, memory_order_relaxed);
     }
     return block;
@@ -784,7 +439,7 @@ void *pym_hardened_mark(void *block, enum pym_origin from, enum pym_origin to)
 
 void pym_hardened_check_array(void *block)
 {
-    struct held held = hold(block);
+    struct pym_held held = pym_hold(block);
     if (held.is_live && held.origin == PYM_BY_NEW && PYM_OPTION(mismatch) != 0) {
         pym_report_misuse("delete[] of memory from operator new", block, held.size);
     }
@@ -793,7 +448,7 @@ void pym_hardened_check_array(void *block)
 
 void pym_hardened_check_size(const char *complaint, void *block, size_t size)
 {
-    struct held held = hold(block);
+    struct pym_held held = pym_hold(block);
     if (held.is_live && (held.is_exact ? size != held.size : size > held.size)) {
         pym_report_misuse(complaint, block, held.size);
     }
@@ -819,7 +474,7 @@ static void verify_chunk(const struct pym_ledger_entry *entry, void *arg)
     if (!pym_canary_is_whole(block, (size_t)entry->size, entry->tail)) {
         note(verification, "write past the end of a block", block);
     }
-    if (!is_front_whole(entry)) {
+    if (!pym_held_is_front_whole(entry)) {
         note(verification, "write before the start of a block", block);
     }
 }
@@ -831,7 +486,8 @@ static bool is_small_whole(size_t offset, uint8_t was)
     _Atomic uint8_t *state = pym_region_state_at(offset);
     const char *block = (const char *)pym_region_base + offset;
     size_t block_size = pym_class_size(pym_region_pool_at(offset)->cls);
-    bool whole = pym_canary_is_small_whole(block, block_size, (was & TAIL_MASK) + 1u);
+    bool whole =
+        pym_canary_is_small_whole(block, block_size, (was & PYM_TAIL_MASK) + 1u);
     atomic_thread_fence(memory_order_acquire);
     return whole || atomic_load_explicit(state, memory_order_relaxed) != was;
 }
@@ -842,30 +498,13 @@ static bool is_own_free_untouched(size_t offset, uint8_t was)
 {
     const struct pym_pool *pool = pym_region_pool_at(offset);
     const char *block = (const char *)pym_region_base + offset;
-    return was != FREED || pool->owner != pym_thread.heap ||
+    return was != PYM_BLOCK_FREED || pool->owner != pym_thread.heap ||
            pym_canary_is_filled(block + 16, pym_class_size(pool->cls) - 16);
 }
 
-/* Other threads' quarantines change meanwhile. */
-static void verify_own_quarantine(struct verification *verification)
+static void note_write(const void *block, void *arg)
 {
-    const struct pym_quarantine *quarantine = &pym_thread.heap->quarantine;
-    for (unsigned i = 0; i < PYM_WAITING_SMALL; i++) {
-        const void *block = quarantine->small[i];
-        if (block != NULL &&
-            !pym_canary_is_filled(block,
-                                  pym_class_size(pym_region_pool_of(block)->cls))) {
-            note(verification, "write after free", block);
-        }
-    }
-    for (unsigned i = 0; i < quarantine->chunks; i++) {
-        unsigned place = (quarantine->first_chunk + i) % PYM_WAITING_CHUNKS;
-        const void *block = quarantine->chunk[place].block;
-        size_t part = filled_part(quarantine->chunk[place].size);
-        if (!pym_canary_is_filled(block, part)) {
-            note(verification, "write after free", block);
-        }
-    }
+    note(arg, "write after free", block);
 }
 
 unsigned pym_hardened_verify(void (*report)(const char *what, const void *where))
@@ -877,16 +516,14 @@ unsigned pym_hardened_verify(void (*report)(const char *what, const void *where)
         uint8_t was =
             atomic_load_explicit(pym_region_state_at(offset), memory_order_acquire);
         const char *block = (const char *)pym_region_base + offset;
-        if ((was & LIVE) != 0 && !is_small_whole(offset, was) &&
+        if ((was & PYM_BLOCK_LIVE) != 0 && !is_small_whole(offset, was) &&
             !is_small_whole(offset, was)) {
             note(&verification, "write past the end of a block", block);
         } else if (!is_own_free_untouched(offset, was)) {
             note(&verification, "write after free", block);
         }
     }
-    if (pym_thread.heap != NULL) {
-        verify_own_quarantine(&verification);
-    }
+    pym_quarantine_verify(note_write, &verification);
     pym_ledger_each(verify_chunk, &verification);
     return verification.wrong;
 }

@@ -45,9 +45,6 @@ void pym_hardened_check_array(void *block);
 /* That a block has the size that its freer takes it to have; else complains. */
 void pym_hardened_check_size(const char *complaint, void *block, size_t size);
 
-/* Lets the blocks in the thread's quarantine go. */
-void pym_hardened_flush(void);
-
 /* Counts, reporting each, the live blocks that were written past their end or before
  * their start, and the thread's own free blocks, in quarantine or not, that were
  * written to. */

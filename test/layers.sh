@@ -17,7 +17,7 @@ table='
 4: heap heaps remote syscache transfer
 5: inspect stats
 6: alloc lifecycle
-7: hardened front control interpose interpose_cxx interpose_dl
+7: held judge quarantine hardened front control interpose interpose_cxx interpose_dl
 8: gc_type gc_heap gc_scratch gc_check gc_verify gc_object gc_weakref gc_collect gc_inspect gc_mark gc_dispose gc_pace gc_slice gc_phase gc_decide gc_group
 '
 
