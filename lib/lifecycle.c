@@ -46,6 +46,14 @@ static void thread_ends(void *heap)
         ++pym_thread.rounds >= ROUNDS || pthread_setspecific(key, &key) != 0;
 }
 
+/* Whether the thread's end will be noticed.  If not, the heap's bins would stay in the
+ * memory of a thread that is gone: such a thread does without. */
+static bool is_handed_on(struct pym_heap *heap)
+{
+    /* models/once.pml: set_key */
+    return key_made && pthread_setspecific(key, heap) == 0;
+}
+
 struct pym_heap *pym_lifecycle_heap(void)
 {
     if (pym_thread.ended) {
@@ -62,11 +70,12 @@ struct pym_heap *pym_lifecycle_heap(void)
         key_made = pthread_key_create(&key, thread_ends) == 0;
     }
     struct pym_heap *heap = pym_heaps_attach();
-    if (heap != NULL && key_made) {
-        /* models/once.pml: set_key */
-        (void)pthread_setspecific(key, heap);
+    if (heap == NULL || is_handed_on(heap)) {
+        return heap;
     }
-    return heap;
+    pym_heaps_detach();
+    pym_thread.ended = true;
+    return NULL;
 }
 
 /* Programs close standard error before the report is due: it goes to a copy. */
