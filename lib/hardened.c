@@ -348,9 +348,13 @@ static void *move(void *block, const struct pym_held *held, size_t size)
     return moved;
 }
 
-/* Blocks so large may be moved by the system without copying. */
+/* Blocks so large may be moved by the system without copying.  There is no way back
+ * then, so there must be room to enter the new one, wherever it lies. */
 static void *resize_chunk(void *block, const struct pym_held *held, size_t size)
 {
+    if (!pym_ledger_reserve()) {
+        return move(block, held, size);
+    }
     (void)pym_ledger_change(block, PYM_LEDGER_LIVE, PYM_LEDGER_FREED);
     size_t asked = size + CHUNK_TAIL;
     void *moved = pym_alloc_realloc(block, asked);

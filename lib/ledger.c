@@ -21,7 +21,10 @@ struct table {
 static struct shard {
     struct pym_lock lock;
     struct table *table;
+    bool has_room; /* as was counted below */
 } PYM_ALIGNED(PYM_CACHE_LINE) shards[SHARDS];
+
+static _Atomic unsigned full_shards = SHARDS;
 
 static uint64_t hash(uintptr_t block)
 {
@@ -105,10 +108,43 @@ static bool has_room(const struct table *table)
     return table != NULL && table->used < table->slots / 4 * 3;
 }
 
+/* One entry stays empty, where a search ends. */
+static bool has_last_room(const struct table *table)
+{
+    return table != NULL && table->used + 1 < table->slots;
+}
+
+static void count_room(struct shard *shard)
+{
+    bool now = has_room(shard->table);
+    if (now != shard->has_room) {
+        shard->has_room = now;
+        atomic_fetch_add_explicit(&full_shards, now ? -1u : 1u, memory_order_relaxed);
+    }
+}
+
+bool pym_ledger_reserve(void)
+{
+    bool reserved = true;
+    if (atomic_load_explicit(&full_shards, memory_order_relaxed) == 0) {
+        return true;
+    }
+    for (size_t i = 0; i < SHARDS && reserved; i++) {
+        struct shard *shard = &shards[i];
+        shard->lock.rank = PYM_RANK_LEDGER;
+        pym_spin_lock(&shard->lock);
+        reserved = has_room(shard->table) || renew(shard);
+        count_room(shard);
+        pym_spin_unlock(&shard->lock);
+    }
+    return reserved;
+}
+
 bool pym_ledger_add(struct pym_ledger_entry added)
 {
     struct shard *shard = lock_shard((void *)added.block);
-    bool has_place = has_room(shard->table) || renew(shard);
+    bool has_place =
+        has_room(shard->table) || renew(shard) || has_last_room(shard->table);
     if (has_place) {
         struct pym_ledger_entry *entry = place(shard->table, added.block);
         shard->table->used += entry->block == 0;
@@ -123,6 +159,7 @@ bool pym_ledger_add(struct pym_ledger_entry added)
         entry->state = PYM_LEDGER_LIVE;
         pym_snapshot_order();
         entry->block = added.block;
+        count_room(shard);
     }
     pym_spin_unlock(&shard->lock);
     return has_place;

@@ -32,6 +32,9 @@ struct pym_ledger_entry {
  * canary.  False if there is no memory for that. */
 bool pym_ledger_add(struct pym_ledger_entry added);
 
+/* Makes room for a block wherever it lies.  False if there is no memory for that. */
+bool pym_ledger_reserve(void);
+
 /* What is known of a pointer. */
 struct pym_ledger_entry pym_ledger_find(const void *block);
 
