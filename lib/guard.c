@@ -299,8 +299,7 @@ void pym_guard_init(void)
     if (slots == NULL || base == NULL) {
         return;
     }
-    struct pym_trace trace;
-    pym_trace_take(&trace); /* the first time, it loads libraries */
+    pym_trace_init();
     watch_faults();
     pym_guard_base = (uintptr_t)base;
     pym_guard_size = (size_t)SLOTS * SLOT_SIZE;

@@ -24,11 +24,19 @@ static bool is_own(const void *address)
 #endif
 }
 
+static bool can_walk;
+
+void pym_trace_init(void)
+{
+    void *frame[1];
+    can_walk = &backtrace != NULL && backtrace(frame, 1) > 0;
+}
+
 void pym_trace_take(struct pym_trace *trace)
 {
     trace->thread = pym_os_thread_id();
     trace->frames = 0;
-    if (&backtrace == NULL) {
+    if (!can_walk) {
         return;
     }
     int all = backtrace(trace->frame, PYM_TRACE_FRAMES);
@@ -49,6 +57,10 @@ void pym_trace_print(int fd, const struct pym_trace *trace)
 }
 
 #else
+
+void pym_trace_init(void)
+{
+}
 
 void pym_trace_take(struct pym_trace *trace)
 {

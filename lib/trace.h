@@ -1,8 +1,8 @@
 /*
  * Where a thread is: the return addresses on its stack, and the thread's id.
  *
- * Takes no lock and allocates nothing, but for the first time, which is to be at the
- * start.  Without the C library's backtrace(3) traces have no addresses.
+ * Takes no lock and allocates nothing, but for the start.  Without the C library's
+ * backtrace(3), or what it loads then, traces have no addresses.
  */
 #ifndef PYM_TRACE_H
 #define PYM_TRACE_H
@@ -16,6 +16,9 @@ struct pym_trace {
     int frames;
     int thread;
 };
+
+/* Loads a library.  To try it again later could be in the middle of a dlopen. */
+void pym_trace_init(void);
 
 void pym_trace_take(struct pym_trace *trace);
 
