@@ -143,7 +143,8 @@ static PYM_NOINLINE void *large_miss(size_t size, bool zeroed)
         pym_sampler_count(&heap->sampler, 1);
         void *block = guarded_if_due(heap, size);
         if (PYM_UNLIKELY(block != NULL)) {
-            return block;
+            /* The system may have refused to take back what was here before. */
+            return zeroed ? memset(block, 0, size) : block;
         }
     }
     struct pym_syscache *cache = heap != NULL ? &heap->cache : NULL;
