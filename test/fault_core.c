@@ -9,8 +9,9 @@
  * nothing that lives may be damaged, and then, when nothing fails any more, the work is
  * done once more, every request is served, and as much is left as without a failure.
  *
- * PYM_TEST_STRIDE=1 tries every call; PYM_FAULT repeats one try, as a failed one says.
- * The source is compiled with the core, and with the hardened library's archive.
+ * PYM_TEST_TRIES says how many calls are tried, all at most; PYM_FAULT repeats one try,
+ * as a failed one says. The source is compiled with the core, and with the hardened
+ * library's archive.
  */
 #include "support.h"
 
@@ -640,13 +641,14 @@ static void nothing_is_left(const struct left *is, const struct left *was, long 
 static void refuse_each(const char *options, unsigned kinds, bool once)
 {
     struct left whole, left;
-    enum { AT_START = 12 }; /* before main, and the first of the work */
-    long stride = (long)env_number("PYM_TEST_STRIDE", 97);
+    enum { AT_START = 6 }; /* before main, and the first of the work */
+    long wanted = (long)env_number("PYM_TEST_TRIES", 5);
     long tries = 0;
     if (!try_one(options, kinds, NO_CALL_FAILS, true, &whole)) {
         return;
     }
     CHECK(whole.calls > 20, "only %ld calls were made", whole.calls);
+    long stride = whole.calls / wanted + (whole.calls < wanted);
     for (long first = 0; first < whole.calls; first += first < AT_START ? 1 : stride) {
         tries++;
         if (try_one(options, kinds, first, once, &left)) {
@@ -679,12 +681,12 @@ static void the_system_allocator_refuses_from_one_on(void)
 
 static void each_call_with_guards(void)
 {
-    refuse_each("guard:20", KERNEL, true);
+    refuse_each("guard:4", KERNEL, true);
 }
 
 static void all_that_follow_with_guards(void)
 {
-    refuse_each("guard:20", KERNEL, false);
+    refuse_each("guard:4", KERNEL, false);
 }
 
 static const struct tap_case cases[] = {
@@ -693,8 +695,8 @@ static const struct tap_case cases[] = {
     {"the kernel's calls fail from one on", the_kernel_refuses_from_one_on},
     {"the system allocator's calls fail from one on",
      the_system_allocator_refuses_from_one_on},
-    {"each call of the kernel fails, with guard:20", each_call_with_guards},
-    {"the kernel's calls fail from one on, with guard:20", all_that_follow_with_guards},
+    {"each call of the kernel fails, with guard:4", each_call_with_guards},
+    {"the kernel's calls fail from one on, with guard:4", all_that_follow_with_guards},
 };
 
 int main(int argc, char **argv)
