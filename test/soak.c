@@ -279,7 +279,8 @@ static int child(int number)
 
 static void fork_once(int number)
 {
-    if (PYM_TSAN) {
+    /* These runtimes' own locks are not free in a child of several threads. */
+    if (PYM_TSAN || PYM_ASAN) {
         return;
     }
     pid_t pid = fork();

@@ -10,6 +10,13 @@
 
 #include "input.h"
 
+/* What AddressSanitizer's malloc is to do when it cannot: what malloc does. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
 /* Calls of the system until one fails; 0: none does.  And whether one has. */
 static unsigned inside_fails_in;
 static bool inside_failed;
