@@ -66,7 +66,45 @@ holds_without_overcommit() {
         same "$(field first)" "$(field again)"
 }
 
-plan 11
+# Memory that a control group limits, version 1 or 2: there the kernel refuses nothing,
+# but kills who has too much.
+groups=/sys/fs/cgroup
+[ ! -d $groups/memory ] || groups=$groups/memory
+group=$groups/pymalloc-test-$$
+
+make_group() { # bytes
+    mkdir "$group" 2>/dev/null || return 1
+    for file in memory.max memory.limit_in_bytes; do
+        if [ -w "$group/$file" ] && [ -w "$group/cgroup.procs" ] &&
+            echo "$1" >"$group/$file" 2>/dev/null && sh -c "echo \$\$ >$group/cgroup.procs"; then
+            return 0
+        fi
+    done
+    rmdir "$group"
+    return 1
+}
+
+in_group() { # command...
+    # shellcheck disable=SC2016 # for the inner shell
+    sh -c 'echo $$ >"$0" && exec "$@"' "$group/cgroup.procs" "$@"
+}
+
+# What was freed serves again, so that twice half of the limit is had, and no more.
+half_of_group() {
+    seen=$(in_group "$probe" 32 2>&1) || return 1
+    echo "$seen" | note
+    same "$(field owns)$(field large)$(field sound)" 111 &&
+        same "$(field first)$(field again)" "$(field again)$(field first)" &&
+        [ "$(field first)" -ge $((32 << 20)) ]
+}
+
+killed_in_group() {
+    status=0
+    in_group "$probe" 200 >/dev/null 2>&1 || status=$?
+    same "$status" 137
+}
+
+plan 13
 for limit in 8192 16384 32768 65536 131072 204800 1048576 33554432; do
     if (ulimit -v "$limit") 2>/dev/null; then
         check "ulimit -v $limit" holds_under "$limit"
@@ -83,5 +121,13 @@ elif ! [ -w ${overcommit}_memory ]; then
     skip "overcommit off" "may not be changed here"
 else
     check "overcommit off" holds_without_overcommit
+fi
+if make_group $((64 << 20)); then
+    trap 'rmdir "$group"; rm -rf "$scratch"' EXIT
+    check "a memory group of 64 MiB: half of it, twice" half_of_group
+    check "a memory group of 64 MiB: more ends by SIGKILL" killed_in_group
+else
+    skip "a memory group: half of it, twice" "a limited group cannot be made here"
+    skip "a memory group: more ends by SIGKILL" "a limited group cannot be made here"
 fi
 done_testing
