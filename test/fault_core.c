@@ -659,9 +659,14 @@ static void refuse_each(const char *options, unsigned kinds, bool once)
              whole.calls, tries, whole.blocks, whole.pools, whole.lent);
 }
 
-static void each_call(void)
+static void each_call_of_the_kernel(void)
 {
-    refuse_each("", EITHER, true);
+    refuse_each("", KERNEL, true);
+}
+
+static void each_call_of_the_system_allocator(void)
+{
+    refuse_each("", SYSTEM, true);
 }
 
 static void each_and_all_that_follow(void)
@@ -690,12 +695,13 @@ static void all_that_follow_with_guards(void)
 }
 
 static const struct tap_case cases[] = {
-    {"each call fails once", each_call},
+    {"each call of the kernel fails once", each_call_of_the_kernel},
+    {"each call of the system allocator fails once", each_call_of_the_system_allocator},
     {"each call and all that follow fail", each_and_all_that_follow},
     {"the kernel's calls fail from one on", the_kernel_refuses_from_one_on},
     {"the system allocator's calls fail from one on",
      the_system_allocator_refuses_from_one_on},
-    {"each call of the kernel fails, with guard:4", each_call_with_guards},
+    {"each call of the kernel fails once, with guard:4", each_call_with_guards},
     {"the kernel's calls fail from one on, with guard:4", all_that_follow_with_guards},
 };
 
