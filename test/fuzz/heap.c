@@ -703,6 +703,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #ifndef PYM_FUZZER
 int main(int argc, char **argv)
 {
+#if defined(PYM_TSAN) && PYM_TSAN
+    puts("1..0 # SKIP ThreadSanitizer knows no threads of forked children; one works "
+         "at a time here anyway");
+    return 0;
+#endif
     return replay(FUZZ_CORPUS, argc, argv);
 }
 #endif
