@@ -3,7 +3,7 @@
 # mremap or brk after the loader is done fails with ENOMEM (strace injects it), once or
 # from then on; and all of them together from some point on.  A program may end with an error of its own, but not by a signal, and
 # must not hang.  Where it dies of the same signal on glibc's malloc as well, when any
-# call of that name fails, that is the program's own fault, and said.
+# call of that name or all together fail, that is the program's own fault, and said.
 #
 # A sample of some seconds.  PYM_TEST_FAULTS=all, as make check-faults has it, tries
 # every n for all programs, with guarded blocks and under the hardened library, too.
@@ -89,11 +89,11 @@ traced() {
         </dev/null >"$scratch/out" 2>&1 || status=$?
 }
 
-# The options for one call, or for all of them from N eighths of their number on.
+# The options for one call, or for all of them from N 64ths of their number on.
 inject() { # call, n or n+
     case $1 in
     together)
-        awk -v part="${2%+}" '{ from = $2 + int(($3 - $2) * part / 8)
+        awk -v part="${2%+}" '{ from = $2 + int(($3 - $2) * part / 64)
             what = $1 == "brk" ? "retval=0" : "error=ENOMEM"
             print "-e inject=" $1 ":" what ":when=" from "+" }' "$scratch/ranges"
         echo "-o /dev/null -e trace=$(echo "$calls" | tr ' ' ,)"
@@ -121,9 +121,10 @@ is_death() { # 124 and 137: killed as it hung, the others: by signals of errors
     case $1 in 124 | 13[0-9] | 159) return 0 ;; *) return 1 ;; esac
 }
 
-# Whether the program on glibc's malloc ends so for any failure of that call.
+# Whether the program on glibc's malloc ends so for any failure of that call, or of all
+# together: glibc has other ways to get memory where one call fails.
 dies_on_glibc() { # program, call, plus, status
-    wanted=$4 n=1 last=7
+    wanted=$4 n=1 last=63
     case $1 in stress_*) return 1 ;; esac
     if [ "$2" = together ]; then
         traced "" "" "$1" -o "$scratch/calls" -e "trace=$(echo "$calls" | tr ' ' ,)"
@@ -139,7 +140,7 @@ dies_on_glibc() { # program, call, plus, status
         [ "$status" -ne "$wanted" ] || return 0
         n=$((n + 1))
     done
-    return 1
+    [ "$2" != together ] && dies_on_glibc "$1" together + "$4"
 }
 
 # Tries each n of one call from first to last, in steps.
@@ -169,7 +170,7 @@ refuse() { # library, option, program, call, first, last, step, plus
 
 survives() { # library, option, program, tries a call at most
     calls=$(calls_of "$3")
-    traced "$1" "$2" "$3" -o "$scratch/calls" -e "trace=$(echo "$calls" | tr ' ' ,)"
+    traced "$1" "$2" "$3" -o "$scratch/calls" -e "trace=$(echo "$every_call" | tr ' ' ,)"
     same "$status" 0 || return 1
     ranges >"$scratch/ranges"
     cp "$scratch/ranges" "$scratch/tried"
@@ -180,7 +181,7 @@ survives() { # library, option, program, tries a call at most
             refuse "$1" "$2" "$3" "$call" "$first" "$last" "$step" "$plus"
         done
     done <"$scratch/tried"
-    refuse "$1" "$2" "$3" together 0 7 $((1 + 7 / $4)) +
+    refuse "$1" "$2" "$3" together 0 63 $(($4 < 8 ? 64 / $4 : 8)) +
     echo "$3: $tries tries, $errors ended with an error, $own of them on glibc's" \
         "malloc alone as well by a signal" | note
     [ "$tries" -gt 0 ] && [ "$faults" -eq 0 ]
