@@ -15,6 +15,8 @@ export LC_ALL=C
 : "${PYM_TEST_FAULTS:=sample}"
 : "${PYM_TEST_OPS:=3000}"
 export PYM_TEST_OPS
+# The same work each time.
+export PERL_HASH_SEED=0 PYTHONHASHSEED=0
 ulimit -c 0
 
 hardened=$top_builddir/lib/.libs/libpymalloc-hardened.so
