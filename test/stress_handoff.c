@@ -65,6 +65,16 @@ static void queue_close(struct queue *q)
     pthread_mutex_unlock(&q->lock);
 }
 
+/* Nobody is to wait for a thread that has given up. */
+static void queues_give_up(void)
+{
+    for (int i = 0; i < THREADS_MOST; i++) {
+        pthread_mutex_lock(&queues[i].lock);
+        pthread_cond_broadcast(&queues[i].changed);
+        pthread_mutex_unlock(&queues[i].lock);
+    }
+}
+
 /* --------------------------------------------------------------- workers */
 
 struct worker {
@@ -103,6 +113,9 @@ static void *work(void *arg)
     }
     if (w->to) {
         queue_close(w->to);
+    }
+    if (stress_failed()) {
+        queues_give_up();
     }
     return NULL;
 }
