@@ -348,6 +348,7 @@ static void fork_at(uintptr_t pc)
     step.asking = false;
 }
 
+#ifdef __x86_64__
 static void step_to(uintptr_t pc)
 {
     uint32_t visits = count_visit(pc);
@@ -356,7 +357,6 @@ static void step_to(uintptr_t pc)
     }
 }
 
-#ifdef __x86_64__
 static void on_trap(int number, siginfo_t *info, void *context)
 {
     int saved = errno;
