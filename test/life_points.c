@@ -348,7 +348,6 @@ static void fork_at(uintptr_t pc)
     step.asking = false;
 }
 
-#ifdef __x86_64__
 static void step_to(uintptr_t pc)
 {
     uint32_t visits = count_visit(pc);
@@ -357,17 +356,10 @@ static void step_to(uintptr_t pc)
     }
 }
 
-static void on_trap(int number, siginfo_t *info, void *context)
+#ifdef __x86_64__
+static uintptr_t interrupted_at(const ucontext_t *context)
 {
-    int saved = errno;
-    uintptr_t pc = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
-    (void)number;
-    (void)info;
-    if (!step.asking && pc - step.text < step.text_end - step.text) {
-        step.steps++;
-        step_to(pc);
-    }
-    errno = saved;
+    return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
 }
 
 static inline void set_trap_flag(bool on)
@@ -382,11 +374,30 @@ static inline void set_trap_flag(bool on)
     }
 }
 #else
+static uintptr_t interrupted_at(const ucontext_t *context)
+{
+    (void)context;
+    return 0;
+}
+
 static void set_trap_flag(bool on)
 {
     (void)on;
 }
 #endif
+
+static void on_trap(int number, siginfo_t *info, void *context)
+{
+    int saved = errno;
+    uintptr_t pc = interrupted_at(context);
+    (void)number;
+    (void)info;
+    if (!step.asking && pc - step.text < step.text_end - step.text) {
+        step.steps++;
+        step_to(pc);
+    }
+    errno = saved;
+}
 
 static bool steps_through(bool is_long)
 {
@@ -438,10 +449,8 @@ static void prepare_steps(void)
         tap_bail_out("the library's code was not found");
     }
     step.sparse = env_number("PYM_TEST_SPARSE", 40);
-#ifdef __x86_64__
     struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
     sigaction(SIGTRAP, &action, NULL);
-#endif
 }
 
 /* ------------------------------------------------------------------- locks */
