@@ -33,7 +33,13 @@ static const struct option options[] = {
 /* Of objects that CPython's garbage collector watches. */
 enum { CPYTHON_HEADER = 16 };
 
-enum { OPTIONS = sizeof(options) / sizeof(options[0]), ITEM_MAX = 128 };
+enum {
+    OPTIONS = sizeof(options) / sizeof(options[0]),
+    ITEM_MAX = PYM_OPTION_TEXT_MOST + 65
+};
+
+/* A row for every option, of which only those that are texts are ever touched. */
+static char texts[OPTIONS][PYM_OPTION_TEXT_MOST + 1];
 
 #define HOW_TO_LEARN_MORE "PYMALLOC=help lists the options"
 
@@ -72,9 +78,8 @@ static int suffix_shift(const char *suffix)
     }
 }
 
-/* Reads decimal digits and, for sizes, a suffix.  Returns false for anything
- * else and for what does not fit the option's range. */
-static bool read_value(const struct option *option, const char *text, size_t *value)
+/* Decimal digits and, for sizes, a suffix. */
+static bool read_number(const struct option *option, const char *text, size_t *value)
 {
     size_t number = 0;
     const char *at = text;
@@ -90,12 +95,70 @@ static bool read_value(const struct option *option, const char *text, size_t *va
     if (at == text || shift < 0 || number > (SIZE_MAX >> shift)) {
         return false;
     }
-    number <<= shift;
-    if (number < option->least || number > option->most) {
+    *value = number << shift;
+    return true;
+}
+
+static bool read_report(const struct option *option, const char *text, size_t *value)
+{
+    if (strcmp(text, "json") == 0) {
+        *value = PYM_REPORT_JSON;
+        return true;
+    }
+    return read_number(option, text, value) && *value < PYM_REPORT_JSON;
+}
+
+/* Returns false for what is no value of the option's, or out of its range. */
+static bool read_value(const struct option *option, const char *text, size_t *value)
+{
+    size_t number = strlen(text);
+    bool is_one = option->kind == PYM_OPTION_TEXT ? true
+                  : option->kind == PYM_OPTION_REPORT
+                      ? read_report(option, text, &number)
+                      : read_number(option, text, &number);
+    if (!is_one || number < option->least || number > option->most) {
         return false;
     }
     *value = number;
     return true;
+}
+
+static size_t load(const struct option *option)
+{
+    return atomic_load_explicit(option->value, memory_order_relaxed);
+}
+
+/* What read_value has read. */
+static void store(const struct option *option, const char *text, size_t value)
+{
+    if (option->kind == PYM_OPTION_TEXT) {
+        memcpy(texts[option - options], text, value + 1);
+    }
+    atomic_store_explicit(option->value, value, memory_order_relaxed);
+}
+
+const char *pym_options_text(const _Atomic size_t *value)
+{
+    for (size_t i = 0; i < OPTIONS; i++) {
+        if (options[i].value == value && load(&options[i]) != 0) {
+            return texts[i];
+        }
+    }
+    return NULL;
+}
+
+/* A value as it can be read, of at most PYM_OPTION_TEXT_MOST characters. */
+static size_t write_value(const struct option *option, size_t value, char *text,
+                          size_t size)
+{
+    if (option->kind == PYM_OPTION_TEXT) {
+        return pym_print_text(text, size, "%s",
+                              value != 0 ? texts[option - options] : "");
+    }
+    if (option->kind == PYM_OPTION_REPORT && value == PYM_REPORT_JSON) {
+        return pym_print_text(text, size, "json");
+    }
+    return pym_print_text(text, size, "%zu", value);
 }
 
 /* One item of the environment's list; a flag may stand without a value. */
@@ -104,14 +167,16 @@ static void parse_item(char *item)
     char *colon = strchr(item, ':');
     size_t length = colon != NULL ? (size_t)(colon - item) : strlen(item);
     const struct option *option = find(item, length);
+    bool may_stand_alone = option != NULL && (option->kind == PYM_OPTION_FLAG ||
+                                              option->kind == PYM_OPTION_REPORT);
     size_t value = 1;
     if (option == NULL) {
         pym_check_warn("unknown option (" HOW_TO_LEARN_MORE ")", item);
     } else if (colon != NULL ? !read_value(option, colon + 1, &value)
-                             : option->kind != PYM_OPTION_FLAG) {
+                             : !may_stand_alone) {
         pym_check_warn("bad value, the default stays (" HOW_TO_LEARN_MORE ")", item);
     } else {
-        atomic_store_explicit(option->value, value, memory_order_relaxed);
+        store(option, colon != NULL ? colon + 1 : "", value);
     }
 }
 
@@ -158,10 +223,8 @@ int pym_options_get(const char *name, char *value, size_t size)
     if (option == NULL) {
         return ENOENT;
     }
-    char text[32];
-    size_t length =
-        pym_print_text(text, sizeof(text), "%zu",
-                       atomic_load_explicit(option->value, memory_order_relaxed));
+    char text[PYM_OPTION_TEXT_MOST + 1];
+    size_t length = write_value(option, load(option), text, sizeof(text));
     if (length >= size) {
         return ERANGE;
     }
@@ -182,8 +245,24 @@ int pym_options_set(const char *name, const char *value)
     if (!option->settable) {
         return EPERM;
     }
-    atomic_store_explicit(option->value, number, memory_order_relaxed);
+    store(option, value, number);
     return 0;
+}
+
+static void list_option(int fd, const struct option *option)
+{
+    char now[PYM_OPTION_TEXT_MOST + 1];
+    (void)write_value(option, load(option), now, sizeof(now));
+    const char *when = option->settable ? "" : ", only at the start";
+    if (option->kind == PYM_OPTION_TEXT) {
+        pym_print(fd, "  %s:%s  %s (default none, at most %zu bytes%s)\n", option->name,
+                  now, option->meaning, option->most, when);
+        return;
+    }
+    char most[16];
+    (void)write_value(option, option->most, most, sizeof(most));
+    pym_print(fd, "  %s:%s  %s (default %zu, %zu to %s%s)\n", option->name, now,
+              option->meaning, option->initial, option->least, most, when);
 }
 
 void pym_options_list(int fd)
@@ -191,10 +270,16 @@ void pym_options_list(int fd)
     pym_print(fd, "libpymalloc: PYMALLOC=name:value,name:value sets options "
                   "(sizes may end in k, m or g)\n");
     for (size_t i = 0; i < OPTIONS; i++) {
-        const struct option *option = &options[i];
-        pym_print(fd, "  %s:%zu  %s (default %zu, %zu to %zu%s)\n", option->name,
-                  atomic_load_explicit(option->value, memory_order_relaxed),
-                  option->meaning, option->initial, option->least, option->most,
-                  option->settable ? "" : ", only at the start");
+        list_option(fd, &options[i]);
+    }
+}
+
+void pym_options_each(void (*look)(const char *name, const char *value, void *arg),
+                      void *arg)
+{
+    for (size_t i = 0; i < OPTIONS; i++) {
+        char value[PYM_OPTION_TEXT_MOST + 1];
+        (void)write_value(&options[i], load(&options[i]), value, sizeof(value));
+        look(options[i].name, value, arg);
     }
 }

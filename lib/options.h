@@ -4,7 +4,8 @@
  *
  * PYMALLOC=name:value,name:value in the environment is read once, at the
  * start, and not at all in a program that runs with more rights than its user.
- * Thread-safe: a value is one word, read and written without order.
+ * Thread-safe: a value is one word, read and written without order; texts are set at
+ * the start only.
  */
 #ifndef PYM_OPTIONS_H
 #define PYM_OPTIONS_H
@@ -32,7 +33,15 @@
       "go "                                                                            \
       "on where that is safe")                                                         \
     X(help, PYM_OPTION_FLAG, 0, 0, 1, false, "list the options at the start")          \
-    X(stats, PYM_OPTION_FLAG, 0, 0, 1, true, "print a report at exit")                 \
+    X(stats, PYM_OPTION_REPORT, 0, 0, 2, true,                                         \
+      "print a report at exit: 1 for people, json for programs")                       \
+    X(stats_file, PYM_OPTION_TEXT, 0, 0, PYM_OPTION_TEXT_MOST, false,                  \
+      "the file for reports, not standard error; %p in it is the process's id, %n "    \
+      "counts its reports")                                                            \
+    X(serve, PYM_OPTION_FLAG, 0, 0, 1, false,                                          \
+      "let the tool pymalloc look into the running process: a thread answers it")      \
+    X(signal, PYM_OPTION_NUMBER, 0, 0, 64, false,                                      \
+      "the number of a signal at which reports are written; 0: none")                  \
     X(cache, PYM_OPTION_BYTES, 1 << 24, 0, 1 << 30, true,                              \
       "bytes of freed system blocks that a thread keeps at most, and that lie "        \
       "between threads; 0 at the start: none")                                         \
@@ -56,7 +65,15 @@
     X(reserve, PYM_OPTION_BYTES, (size_t)256 << 30, 0, (size_t)256 << 30, false,       \
       "bytes of address range for small blocks; 0: the system allocator serves them")
 
-enum pym_option_kind { PYM_OPTION_FLAG, PYM_OPTION_NUMBER, PYM_OPTION_BYTES };
+enum pym_option_kind {
+    PYM_OPTION_FLAG,
+    PYM_OPTION_NUMBER,
+    PYM_OPTION_BYTES,  /* a number that may end in k, m or g */
+    PYM_OPTION_REPORT, /* 0, 1, or the word json, which is PYM_REPORT_JSON */
+    PYM_OPTION_TEXT,   /* anything; the value is its length */
+};
+
+enum { PYM_REPORT_JSON = 2, PYM_OPTION_TEXT_MOST = 255 };
 
 struct pym_options {
 #define PYM_OPTION_FIELD(name, kind, initial, least, most, settable, meaning)          \
@@ -68,6 +85,10 @@ struct pym_options {
 extern struct pym_options pym_options PYM_HIDDEN;
 
 #define PYM_OPTION(name) atomic_load_explicit(&pym_options.name, memory_order_relaxed)
+
+/* The text of a PYM_OPTION_TEXT; NULL if there is none. */
+#define PYM_OPTION_TEXT_OF(name) pym_options_text(&pym_options.name)
+const char *pym_options_text(const _Atomic size_t *value);
 
 /* Reads the environment, if that has not been done and can be done yet.
  * Called before other threads exist, or repeated without effect. */
@@ -82,5 +103,9 @@ int pym_options_set(const char *name, const char *value);
 
 /* Writes the list of options with their values and meanings. */
 void pym_options_list(int fd);
+
+/* Calls look for each option, with its value as text. */
+void pym_options_each(void (*look)(const char *name, const char *value, void *arg),
+                      void *arg);
 
 #endif

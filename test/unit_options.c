@@ -58,6 +58,42 @@ static void flags_may_stand_alone(void)
     CHECK_EQ(PYM_OPTION(stats), 0, "stats:2");
 }
 
+static void reports_have_a_word(void)
+{
+    char text[64];
+    CHECK_EQ(parse("stats:json"), 0, "stats:json: %s", warnings);
+    CHECK_EQ(PYM_OPTION(stats), PYM_REPORT_JSON, "stats:json");
+    CHECK_EQ(pym_options_get("stats", text, sizeof text), 0, "stats");
+    CHECK_STR(text, "json", "what was set");
+    CHECK_EQ(parse("stats:JSON,stats:jso,stats:json1,stats:"), 4, "others: %s",
+             warnings);
+    CHECK_EQ(parse("cache:json"), 1, "it is no other option's");
+    CHECK_EQ(pym_options_set("stats", "0"), 0, "stats:0");
+}
+
+static void texts_are_kept(void)
+{
+    char text[PYM_OPTION_TEXT_MOST + 1], item[PYM_OPTION_TEXT_MOST + 20];
+    CHECK(PYM_OPTION_TEXT_OF(stats_file) == NULL, "none at first");
+    CHECK_EQ(parse("stats_file:/a/b:%p.json"), 0, "%s", warnings);
+    CHECK_STR(PYM_OPTION_TEXT_OF(stats_file), "/a/b:%p.json", "a text");
+    CHECK_EQ(pym_options_get("stats_file", text, sizeof text), 0, "got");
+    CHECK_STR(text, "/a/b:%p.json", "what was set");
+    CHECK_EQ(pym_options_get("stats_file", text, 12), ERANGE, "no room");
+    CHECK_EQ(pym_options_set("stats_file", "c"), EPERM, "only at the start");
+    for (size_t length = PYM_OPTION_TEXT_MOST; length <= PYM_OPTION_TEXT_MOST + 1;
+         length++) {
+        memset(text, 'x', sizeof text);
+        (void)snprintf(item, sizeof item, "stats_file:%.*sx", (int)length - 1, text);
+        CHECK_EQ(parse(item), length > PYM_OPTION_TEXT_MOST, "%zu bytes", length);
+        CHECK_EQ(strlen(PYM_OPTION_TEXT_OF(stats_file)), PYM_OPTION_TEXT_MOST,
+                 "of %zu bytes", length);
+    }
+    CHECK_EQ(parse("stats_file:"), 0, "none again: %s", warnings);
+    CHECK(PYM_OPTION_TEXT_OF(stats_file) == NULL, "none again");
+    CHECK_EQ(parse("stats_file"), 1, "no value");
+}
+
 static void warns(const char *text, const char *word)
 {
     CHECK_EQ(parse("cache:1000,decay:1000"), 0, "the start");
@@ -172,6 +208,8 @@ static void defaults_are_in_range(void)
 static const struct tap_case cases[] = {
     {"good text is taken", good_text_is_taken},
     {"flags may stand alone", flags_may_stand_alone},
+    {"reports have a word", reports_have_a_word},
+    {"texts are kept", texts_are_kept},
     {"bad text warns and changes nothing", bad_text_warns_and_changes_nothing},
     {"each bad item warns", each_bad_item_warns},
     {"random text is survived", random_text_is_survived},

@@ -13,7 +13,7 @@
 enum { TEXT_MOST = 4096 };
 
 /* What the library keeps of an item, beyond which it is cut. */
-enum { ITEM_KEPT = 127 };
+enum { ITEM_KEPT = 319 };
 
 struct expected {
     const char *name;
@@ -88,6 +88,14 @@ static bool understand(const struct expected *o, const char *text, size_t length
                        size_t *value)
 {
     static const char suffixes[] = "kmg";
+    if (o->kind == PYM_OPTION_TEXT) {
+        *value = length;
+        return length <= o->most;
+    }
+    if (o->kind == PYM_OPTION_REPORT && length == 4 && memcmp(text, "json", 4) == 0) {
+        *value = PYM_REPORT_JSON;
+        return true;
+    }
     size_t digits = 0;
     unsigned __int128 number = 0;
     for (; digits < length && strchr("0123456789", text[digits]) && text[digits];
@@ -108,7 +116,8 @@ static bool understand(const struct expected *o, const char *text, size_t length
         number <<= 10 * (suffix - suffixes + 1);
     }
     *value = (size_t)number;
-    return number >= o->least && number <= o->most;
+    return number >= o->least && number <= o->most &&
+           !(o->kind == PYM_OPTION_REPORT && number > 1);
 }
 
 /* One item; false if it deserves a warning. */
@@ -118,7 +127,8 @@ static bool expect_item(const char *item, size_t length)
     const char *colon = memchr(item, ':', length);
     size_t name = colon != NULL ? (size_t)(colon - item) : length, value = 1;
     struct expected *o = find(item, name);
-    if (o == NULL || (colon == NULL && o->kind != PYM_OPTION_FLAG) ||
+    if (o == NULL ||
+        (colon == NULL && o->kind != PYM_OPTION_FLAG && o->kind != PYM_OPTION_REPORT) ||
         (colon != NULL && !understand(o, colon + 1, length - name - 1, &value))) {
         return false;
     }
@@ -146,12 +156,18 @@ static void check_values(const char *when)
     for (size_t i = 0; i < COUNT_OF(option); i++) {
         const struct expected *o = &option[i];
         size_t got = atomic_load(o->value);
-        char text[32];
+        char text[PYM_OPTION_TEXT_MOST + 1];
         CHECK(got >= o->least && got <= o->most, "%s: %s is %zu, out of range", when,
               o->name, got);
         CHECK(got == o->want, "%s: %s is %zu, not %zu", when, o->name, got, o->want);
         CHECK_EQ(pym_options_get(o->name, text, sizeof text), 0, "%s", o->name);
-        CHECK(strtoull(text, NULL, 10) == got, "%s is got as %s", o->name, text);
+        if (o->kind == PYM_OPTION_TEXT) {
+            CHECK_EQ(strlen(text), got, "the length of %s", o->name);
+        } else if (o->kind == PYM_OPTION_REPORT && got == PYM_REPORT_JSON) {
+            CHECK_STR(text, "json", "%s", o->name);
+        } else {
+            CHECK(strtoull(text, NULL, 10) == got, "%s is got as %s", o->name, text);
+        }
     }
 }
 
