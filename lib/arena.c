@@ -384,6 +384,20 @@ static unsigned verify_lists(void (*report)(const char *what, const void *where)
     return wrong;
 }
 
+PYM_RACY enum pym_arena_use pym_arena_use_of(const struct pym_pool *pool)
+{
+    size_t index = pym_region_pool_index(pool);
+    const struct pym_arena *arena = record((uint32_t)(index / PYM_ARENA_POOLS));
+    unsigned bit = 1u << index % PYM_ARENA_POOLS;
+    if ((arena->taken & bit) != 0) {
+        return PYM_ARENA_TAKEN;
+    }
+    if ((arena->dirty & bit) != 0) {
+        return PYM_ARENA_DIRTY;
+    }
+    return pool->free_to == NULL ? PYM_ARENA_UNTOUCHED : PYM_ARENA_CLEAN;
+}
+
 unsigned pym_arena_verify(void (*report)(const char *what, const void *where))
 {
     unsigned wrong = 0;

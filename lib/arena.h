@@ -62,6 +62,15 @@ bool pym_arena_has_dirty(void);
 
 void pym_arena_totals(struct pym_arena_totals *out);
 
+/* What a pool is to this layer, at this moment. */
+enum pym_arena_use {
+    PYM_ARENA_UNTOUCHED, /* never had memory */
+    PYM_ARENA_TAKEN,     /* a heap has it */
+    PYM_ARENA_DIRTY,     /* free, with memory behind it */
+    PYM_ARENA_CLEAN,     /* free, and its memory was given back */
+};
+enum pym_arena_use pym_arena_use_of(const struct pym_pool *pool);
+
 /* Counts violations of this layer's invariants, reporting each. */
 unsigned pym_arena_verify(void (*report)(const char *what, const void *where));
 

@@ -8,6 +8,7 @@
 #include "heaps.h"
 #include "inspect.h"
 #include "options.h"
+#include "snapshot.h"
 #include "stats.h"
 #include "sysalloc.h"
 
@@ -28,6 +29,14 @@ PYM_EXPORT int pymalloc_stats(struct pymalloc_totals *out)
     }
     pym_stats_get(out);
     return 0;
+}
+
+PYM_EXPORT int pymalloc_stats_json(int fd, unsigned flags)
+{
+    if ((flags & ~(unsigned)PYMALLOC_JSON_MAP) != 0) {
+        return EINVAL;
+    }
+    return pym_snapshot_write(fd, flags, NULL) ? 0 : EIO;
 }
 
 PYM_EXPORT size_t pymalloc_purge(void)

@@ -26,6 +26,7 @@
  * that means something only where a block starts (hardened.c). */
 enum {
     PYM_BLOCK_LIVE = 0x80, /* else free, or no block's start */
+    PYM_TAIL_MASK = 15,    /* of a live block: bytes that were not asked for, less 1 */
 };
 
 #if PYM_HARDENED

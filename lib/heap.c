@@ -452,7 +452,9 @@ void pym_heap_recover(struct pym_heap *heap)
     PYM_ASSERT(heap->bins == heap->saved);
     memset(heap->active, 0, sizeof(heap->active));
     memset(heap->available, 0, sizeof(heap->available));
+    uint64_t sent = heap->outbox.sent;
     memset(&heap->outbox, 0, sizeof(heap->outbox));
+    heap->outbox.sent = sent;
     heap->spare = NULL;
     heap->spares = 0;
     pym_syscache_recover(&heap->cache);

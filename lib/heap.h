@@ -67,6 +67,7 @@ struct pym_heap {
 #endif
 
     /* Of heaps.c. */
+    unsigned number;              /* 1 for the first heap; set once */
     struct pym_heap *next;        /* all heaps; set once */
     struct pym_heap *next_orphan; /* only for an orphan */
 };

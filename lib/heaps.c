@@ -39,7 +39,7 @@ static void add_heap(struct pym_heap *heap)
     heap->next = all_heaps;
     pym_snapshot_order();
     all_heaps = heap;
-    totals.heaps++;
+    heap->number = (unsigned)++totals.heaps;
 }
 
 static struct pym_heap *make_heap(void)

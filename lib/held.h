@@ -27,7 +27,6 @@ enum {
     PYM_ORIGIN_SHIFT = 5,
     PYM_ORIGIN_MASK = 3,
     PYM_BLOCK_MORE = 16,
-    PYM_TAIL_MASK = 15,
 };
 
 /* A block, wherever it lies, as its owner has it. */

@@ -4,18 +4,15 @@
 #include "arena.h"
 #include "guard.h"
 #include "ledger.h"
+#include "observe.h"
 #include "options.h"
 #include "os.h"
-#include "stats.h"
 #include "sysalloc.h"
 #include "track.h"
 #include "transfer.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <unistd.h>
 
 /* How often POSIX runs thread-specific destructors that set their value anew.
  * Ours does so until the last time, and hands the heap on each time: other
@@ -28,9 +25,6 @@ enum { ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS - PYM_TSAN };
 #else
 enum { ROUNDS = 4 - PYM_TSAN };
 #endif
-
-/* Out of the way of descriptors that programs expect to get. */
-enum { REPORT_DESCRIPTOR_LEAST = 100 };
 
 static pthread_key_t key;
 static bool key_made;
@@ -78,17 +72,6 @@ struct pym_heap *pym_lifecycle_heap(void)
     return NULL;
 }
 
-/* Programs close standard error before the report is due: it goes to a copy. */
-static int report_to = STDERR_FILENO;
-
-static void prepare_report(void)
-{
-    int saved = errno;
-    int copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, REPORT_DESCRIPTOR_LEAST);
-    report_to = copy >= 0 ? copy : STDERR_FILENO;
-    errno = saved;
-}
-
 /* Runs when the child takes its first lock, or as a handler: what comes first. */
 static void child_of_fork(void)
 {
@@ -101,6 +84,13 @@ static void child_of_fork(void)
     pym_transfer_after_fork();
     pym_ledger_after_fork();
     pym_guard_after_fork();
+}
+
+/* Only there can a thread be started. */
+static void handle_fork_in_child(void)
+{
+    child_of_fork();
+    pym_observe_after_fork();
 }
 
 #ifdef __GLIBC__
@@ -124,9 +114,6 @@ static int register_atfork(void (*child)(void))
 static __attribute__((constructor(101))) void start(void)
 {
     pym_options_init();
-    if (PYM_OPTION(stats) != 0) {
-        prepare_report();
-    }
     pym_sysalloc_init();
     pym_syscache_probe();
     pym_alloc_init();
@@ -138,12 +125,11 @@ static __attribute__((constructor(101))) void start(void)
     pym_heaps_start_sampling(pym_thread.heap); /* made before options were known */
     pym_os_mark_process();
     pym_lock_on_fork(child_of_fork);
-    (void)register_atfork(child_of_fork);
+    (void)register_atfork(handle_fork_in_child);
+    pym_observe_start();
 }
 
 static __attribute__((destructor(101))) void finish(void)
 {
-    if (PYM_OPTION(stats) != 0) {
-        pym_stats_report(report_to);
-    }
+    pym_observe_finish();
 }

@@ -125,18 +125,75 @@ uint64_t pym_os_now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+uint64_t pym_os_date_ns(void)
+{
+    struct timespec now = {0, 0};
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* ---- files ---- */
+
+static int open_file(const char *name, int flags)
+{
+    enum { MODE = 0666 };
+    return (int)raw_call6(SYS_openat, AT_FDCWD, (long)name, flags | O_CLOEXEC, MODE, 0,
+                          0);
+}
+
+int pym_os_open(const char *name)
+{
+    int fd = open_file(name, O_RDONLY);
+    return fd >= 0 ? fd : -1;
+}
+
+int pym_os_create(const char *name)
+{
+    int fd = open_file(name, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY);
+    return fd >= 0 ? fd : -1;
+}
+
+size_t pym_os_read(int fd, char *buf, size_t size)
+{
+    long got;
+    do {
+        got = raw_call3(SYS_read, fd, (long)buf, (long)size);
+    } while (got == -EINTR);
+    return got > 0 ? (size_t)got : 0;
+}
+
+bool pym_os_write(int fd, const char *buf, size_t size)
+{
+    while (size > 0) {
+        long written = raw_call3(SYS_write, fd, (long)buf, (long)size);
+        if (written == -EINTR) {
+            continue;
+        }
+        if (written <= 0) {
+            return false;
+        }
+        buf += written;
+        size -= (size_t)written;
+    }
+    return true;
+}
+
+void pym_os_close(int fd)
+{
+    (void)raw_call3(SYS_close, fd, 0, 0);
+}
+
 uint64_t pym_os_resident(void)
 {
     char text[128];
-    long fd = raw_call6(SYS_openat, AT_FDCWD, (long)"/proc/self/statm",
-                        O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    int fd = pym_os_open("/proc/self/statm");
     if (fd < 0) {
         return 0;
     }
-    long length = raw_call3(SYS_read, fd, (long)text, sizeof(text) - 1);
-    (void)raw_call3(SYS_close, fd, 0, 0);
+    size_t length = pym_os_read(fd, text, sizeof(text) - 1);
+    pym_os_close(fd);
     /* The second number is the resident set, in pages. */
-    long i = 0;
+    size_t i = 0;
     while (i < length && text[i] != ' ') {
         i++;
     }
@@ -154,24 +211,14 @@ size_t pym_os_address_limit(void)
     return limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : (size_t)limit.rlim_cur;
 }
 
-void pym_os_write(int fd, const char *buf, size_t size)
-{
-    while (size > 0) {
-        long written = raw_call3(SYS_write, fd, (long)buf, (long)size);
-        if (written == -EINTR) {
-            continue;
-        }
-        if (written <= 0) {
-            return;
-        }
-        buf += written;
-        size -= (size_t)written;
-    }
-}
-
 int pym_os_thread_id(void)
 {
     return (int)raw_call3(SYS_gettid, 0, 0, 0);
+}
+
+int pym_os_process_id(void)
+{
+    return (int)raw_call3(SYS_getpid, 0, 0, 0);
 }
 
 /* A page that the kernel wipes in the child of a fork; NULL if it cannot. */

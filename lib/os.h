@@ -40,18 +40,27 @@ void pym_os_random(void *out, size_t size);
 /* Milliseconds of a monotonic clock of a few milliseconds' grain; cheap. */
 uint64_t pym_os_now_ms(void);
 
+/* Nanoseconds since the epoch. */
+uint64_t pym_os_date_ns(void);
+
 /* Resident bytes of the process; 0 if the system does not tell. */
 uint64_t pym_os_resident(void);
 
 /* The soft limit on the address space in bytes; SIZE_MAX if there is none. */
 size_t pym_os_address_limit(void);
 
-/* Writes all of buf, as far as the descriptor takes it.  No cancellation
- * point. */
-void pym_os_write(int fd, const char *buf, size_t size);
+/* Files, without cancellation points: to read one, to empty or make one to write, -1 if
+ * that cannot be; bytes that were read, 0 at the end.  Write tells whether the
+ * descriptor took everything. */
+int pym_os_open(const char *name);
+int pym_os_create(const char *name);
+size_t pym_os_read(int fd, char *buf, size_t size);
+bool pym_os_write(int fd, const char *buf, size_t size);
+void pym_os_close(int fd);
 
-/* The kernel's id of the calling thread. */
+/* The kernel's ids of the calling thread and of its process. */
 int pym_os_thread_id(void);
+int pym_os_process_id(void);
 
 /*
  * Tells a process from a copy of it that fork made: mark, then ask.  A child of

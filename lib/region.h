@@ -195,6 +195,20 @@ PYM_INLINE bool pym_region_is_live(const void *block)
 #endif
 }
 
+/* Bytes of a live block that are known not to have been asked for. */
+PYM_INLINE unsigned pym_region_tail(const void *block)
+{
+#if PYM_HARDENED
+    return (atomic_load_explicit(pym_region_state_at(pym_region_offset(block)),
+                                 memory_order_relaxed) &
+            PYM_TAIL_MASK) +
+           1u;
+#else
+    (void)block;
+    return 0;
+#endif
+}
+
 /* Arenas that have an unreadable one behind them: with more of them, a heap of some GiB
  * would pass the number of mappings that the kernel allows. */
 enum { PYM_REGION_GUARDS = 4096 };

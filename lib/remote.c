@@ -11,6 +11,8 @@ _Static_assert(PYM_POOL_BLOCKS_MAX <= (size_t)1 << COUNT_BITS, "a count fits its
 _Static_assert(PYM_POOL_SIZE / PYM_GRAIN <= (size_t)1 << TAIL_BITS,
                "a tail fits its bits");
 
+_Atomic uint64_t pym_remote_stray;
+
 static uint64_t note_of(const struct pym_chain *chain, void *next)
 {
     uint64_t tail = ((uintptr_t)chain->tail & (PYM_POOL_SIZE - 1)) >> PYM_GRAIN_SHIFT;
@@ -37,10 +39,11 @@ static void push(struct pym_heap *owner, void *first, const struct pym_chain *la
 /* A slot is emptied before its chain goes out: a copy of this memory in a
  * forked child may lose the chain, but never has it twice. */
 /* models/remote.pml: take_slot */
-static struct pym_chain take_slot(struct pym_chain *slot)
+static struct pym_chain take_slot(struct pym_outbox *outbox, struct pym_chain *slot)
 {
     struct pym_chain chain = *slot;
     slot->pool = NULL;
+    outbox->sent += chain.count;
     pym_snapshot_order();
     return chain;
 }
@@ -48,7 +51,7 @@ static struct pym_chain take_slot(struct pym_chain *slot)
 /* models/remote.pml: send_slot */
 static void send_slot(struct pym_outbox *outbox, struct pym_chain *slot)
 {
-    struct pym_chain chain = take_slot(slot);
+    struct pym_chain chain = take_slot(outbox, slot);
     outbox->bytes -= chain.count * pym_class_size(chain.pool->cls);
     push(chain.pool->owner, chain.head, &chain);
 }
@@ -65,7 +68,7 @@ void pym_remote_flush(struct pym_outbox *outbox)
         if (outbox->slot[i].pool == NULL) {
             continue;
         }
-        struct pym_chain chain = take_slot(&outbox->slot[i]);
+        struct pym_chain chain = take_slot(outbox, &outbox->slot[i]);
         if (chain.pool->owner == owner) {
             /* models/remote.pml: join */
             pym_link_set_note(chain.head, note_of(&chain, first));
@@ -111,6 +114,7 @@ void pym_remote_collect(struct pym_outbox *outbox, struct pym_pool *pool, void *
 void pym_remote_send(struct pym_pool *pool, void *block)
 {
     /* models/remote.pml: send */
+    atomic_fetch_add_explicit(&pym_remote_stray, 1, memory_order_relaxed);
     struct pym_chain chain = {pool, block, block, 1};
     push(pool->owner, block, &chain);
 }
@@ -133,4 +137,13 @@ void *pym_inbox_next(void *first, struct pym_chain *chain)
     chain->tail = (void *)(start + (tail << PYM_GRAIN_SHIFT));
     chain->count = (size_t)(note & (((uint64_t)1 << COUNT_BITS) - 1)) + 1;
     return next != 0 ? (void *)(pym_region_base + next) : NULL;
+}
+
+PYM_RACY uint64_t pym_remote_freed(const struct pym_outbox *outbox)
+{
+    uint64_t blocks = outbox->sent;
+    for (int i = 0; i < PYM_REMOTE_SLOTS; i++) {
+        blocks += outbox->slot[i].pool != NULL ? outbox->slot[i].count : 0;
+    }
+    return blocks;
 }

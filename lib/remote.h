@@ -50,6 +50,7 @@ struct pym_chain {
 /* What a thread has freed and not sent yet.  Zeroed is empty. */
 struct pym_outbox {
     size_t bytes;
+    uint64_t sent; /* blocks so far */
     struct pym_chain slot[PYM_REMOTE_SLOTS];
 };
 
@@ -61,6 +62,12 @@ void pym_remote_flush(struct pym_outbox *outbox);
 
 /* Sends one block at once, for a thread that has no outbox. */
 void pym_remote_send(struct pym_pool *pool, void *block);
+
+/* Blocks that were sent so. */
+extern _Atomic uint64_t pym_remote_stray PYM_HIDDEN;
+
+/* Blocks that a thread has freed and not sent yet, and those sent. */
+uint64_t pym_remote_freed(const struct pym_outbox *outbox);
 
 PYM_INLINE bool pym_inbox_empty(const struct pym_inbox *inbox)
 {

@@ -14,10 +14,13 @@ static PYM_RACY void add_heap(struct pym_heap *heap, bool idle, void *arg)
     (void)idle;
     struct pymalloc_totals *out = arg;
     for (unsigned cls = 0; cls < PYM_CLASSES; cls++) {
-        out->small_allocs += pym_heap_handed_out(heap, cls);
+        uint64_t allocs = pym_heap_handed_out(heap, cls);
+        out->class_allocs[cls] += allocs;
+        out->small_allocs += allocs;
     }
     const struct pym_syscache *cache = &heap->cache;
     out->remote_frees += heap->received;
+    out->remote_backlog += pym_remote_freed(&heap->outbox);
     out->large_allocs += pym_syscache_hits(cache) + cache->misses;
     size_t bytes;
     size_t cached = pym_syscache_count(cache, &bytes);
@@ -38,20 +41,52 @@ static void add_transfer(struct pymalloc_totals *out)
     out->large_cached_bytes += bytes;
 }
 
+/* Bytes that were asked for, if that is known. */
+static uint64_t asked_bytes(const struct pym_pool *pool,
+                            const struct pym_pool_bits *live)
+{
+    uint64_t bytes = 0;
+    for (unsigned i = 0; PYM_HARDENED && i < pool->carved; i++) {
+        if (pym_pool_bit(live, i)) {
+            bytes +=
+                pym_class_size(pool->cls) - pym_region_tail(pym_pool_block(pool, i));
+        }
+    }
+    return bytes;
+}
+
+static PYM_RACY void add_pool(const struct pym_pool *pool, struct pymalloc_totals *out)
+{
+    struct pym_pool_bits live;
+    unsigned count = pym_inspect_pool(pool, &live);
+    unsigned cls = pool->cls;
+    out->class_asked[cls] += asked_bytes(pool, &live);
+    out->small_live += count;
+    out->small_live_bytes += count * pym_class_size(cls);
+    out->class_live[cls] += count;
+    out->class_pools[cls]++;
+    out->class_capacity[cls] += pym_pool_capacity(pool);
+}
+
 static PYM_RACY void add_pools(struct pymalloc_totals *out)
 {
     size_t end = pym_region_limit() >> PYM_POOL_SHIFT;
     for (size_t i = pym_region.first_arena * PYM_ARENA_POOLS; i < end; i++) {
         const struct pym_pool *pool = pym_region_pool_at(i << PYM_POOL_SHIFT);
-        struct pym_pool_bits live;
         pym_heaps_hold();
-        unsigned count = pym_inspect_pool(pool, &live);
-        unsigned cls = pool->cls;
+        if (pym_arena_use_of(pool) == PYM_ARENA_TAKEN) {
+            add_pool(pool, out);
+        }
         pym_heaps_release();
-        out->small_live += count;
-        out->small_live_bytes += count * pym_class_size(cls);
-        out->class_live[cls] += count;
     }
+}
+
+/* What was sent and has not come; other threads go on sending meanwhile. */
+static void settle_backlog(struct pymalloc_totals *out)
+{
+    uint64_t sent = out->remote_backlog +
+                    atomic_load_explicit(&pym_remote_stray, memory_order_relaxed);
+    out->remote_backlog = sent > out->remote_frees ? sent - out->remote_frees : 0;
 }
 
 void pym_stats_get(struct pymalloc_totals *out)
@@ -60,6 +95,7 @@ void pym_stats_get(struct pymalloc_totals *out)
     pym_inspect_settle();
     pym_heaps_each(add_heap, out);
     add_transfer(out);
+    settle_backlog(out);
     add_pools(out);
     out->large_allocs +=
         atomic_load_explicit(&pym_syscache_stray_misses, memory_order_relaxed);
@@ -96,8 +132,9 @@ void pym_stats_report(int fd)
     pym_print(
         fd, "  small blocks  %lu served, %lu freed (%lu by other threads), %lu live\n",
         s.small_allocs, s.small_frees, s.remote_frees, s.small_live);
-    pym_print(fd, "  small bytes   %h live in %h of pools\n", s.small_live_bytes,
-              s.small_held_bytes);
+    pym_print(fd,
+              "  small bytes   %h live in %h of pools; %lu blocks on their way back\n",
+              s.small_live_bytes, s.small_held_bytes, s.remote_backlog);
     pym_print(
         fd, "  large blocks  %lu served (%lu from the cache), %lu freed, %lu cached\n",
         s.large_allocs, s.large_cache_hits, s.large_frees, s.large_cached);

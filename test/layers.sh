@@ -12,11 +12,11 @@ lib=$srcdir/lib
 table='
 0: base atomic
 1: os print trace check lock sysalloc
-2: options report sizeclass track harden ledger canary sampler
+2: options report sizeclass track harden ledger canary sampler json process
 3: region arena pool systrim guard
 4: heap heaps remote syscache transfer
-5: inspect stats
-6: alloc lifecycle
+5: inspect stats snapshot
+6: alloc lifecycle history server observe
 7: held judge quarantine hardened front control interpose interpose_cxx interpose_dl
 8: gc_type gc_heap gc_scratch gc_check gc_verify gc_object gc_weakref gc_collect gc_inspect gc_mark gc_dispose gc_pace gc_slice gc_phase gc_decide gc_group
 '

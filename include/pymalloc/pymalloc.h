@@ -49,6 +49,8 @@ struct pymalloc_totals {
     uint64_t small_live_bytes; /* bytes in use, in whole blocks */
     uint64_t small_held_bytes; /* bytes of the pools that heaps hold */
     uint64_t remote_frees;     /* of small_frees: freed by another thread */
+    uint64_t remote_backlog;   /* of small_live: freed by another thread, not yet taken
+                                  back by the one that has their pools */
 
     /* Large blocks: the system allocator's. */
     uint64_t large_allocs;       /* blocks handed out since the start */
@@ -71,12 +73,29 @@ struct pymalloc_totals {
     uint64_t heaps_orphaned; /* of them: waiting for a new thread */
     uint64_t resident_bytes; /* RSS of the process, 0 if unknown */
 
-    /* Blocks in use by size class: class i holds blocks of (i + 1) * 16. */
-    uint64_t class_live[PYMALLOC_CLASSES];
+    /* By size class: class i has blocks of (i + 1) * 16 bytes. */
+    uint64_t class_live[PYMALLOC_CLASSES];     /* blocks in use */
+    uint64_t class_allocs[PYMALLOC_CLASSES];   /* blocks handed out since the start */
+    uint64_t class_pools[PYMALLOC_CLASSES];    /* pools that heaps hold for the class */
+    uint64_t class_capacity[PYMALLOC_CLASSES]; /* blocks that these have room for */
+    uint64_t class_asked[PYMALLOC_CLASSES];    /* bytes asked for, of blocks in use: the
+                                                  hardened library knows; else 0 */
 };
 
 /* Fills in *out.  Returns 0, or EINVAL when out is NULL. */
 int pymalloc_stats(struct pymalloc_totals *out);
+
+/* What pymalloc_stats_json adds to the totals. */
+enum {
+    PYMALLOC_JSON_MAP = 1, /* every arena and every pool */
+};
+
+/*
+ * Writes the totals and more as one JSON object in one line to a descriptor; the page
+ * doc/OBSERVING.md describes its members.  The tool pymalloc reads it.  Returns 0;
+ * EINVAL for unknown flags; EIO if the descriptor did not take everything.
+ */
+int pymalloc_stats_json(int fd, unsigned flags);
 
 /*
  * Gives all free memory back to the system now, without waiting for its decay:

@@ -1,0 +1,139 @@
+#include "json.h"
+
+#include "os.h"
+#include "print.h"
+
+#include <string.h>
+
+void pym_json_begin(struct pym_json *json, int fd)
+{
+    json->fd = fd;
+    json->follows = false;
+    json->has_failed = false;
+    json->length = 0;
+}
+
+static void flush(struct pym_json *json)
+{
+    json->has_failed =
+        json->has_failed || !pym_os_write(json->fd, json->text, json->length);
+    json->length = 0;
+}
+
+static void put(struct pym_json *json, const char *text, size_t length)
+{
+    if (length > sizeof(json->text) - json->length) {
+        flush(json);
+    }
+    memcpy(json->text + json->length, text, length);
+    json->length += length;
+}
+
+static void put_word(struct pym_json *json, const char *word)
+{
+    put(json, word, strlen(word));
+}
+
+static void put_key(struct pym_json *json, const char *key)
+{
+    if (json->follows) {
+        put(json, ",", 1);
+    }
+    json->follows = true;
+    if (key != NULL) {
+        put(json, "\"", 1);
+        put_word(json, key);
+        put(json, "\":", 2);
+    }
+}
+
+void pym_json_open(struct pym_json *json, const char *key, char bracket)
+{
+    put_key(json, key);
+    put(json, &bracket, 1);
+    json->follows = false;
+}
+
+void pym_json_close(struct pym_json *json, char bracket)
+{
+    put(json, &bracket, 1);
+    json->follows = true;
+}
+
+void pym_json_number(struct pym_json *json, const char *key, uint64_t value)
+{
+    char digits[24];
+    put_key(json, key);
+    put(json, digits, pym_print_text(digits, sizeof(digits), "%lu", value));
+}
+
+void pym_json_address(struct pym_json *json, const char *key, uintptr_t value)
+{
+    char digits[24];
+    put_key(json, key);
+    put(json, digits, pym_print_text(digits, sizeof(digits), "\"%p\"", (void *)value));
+}
+
+void pym_json_null(struct pym_json *json, const char *key)
+{
+    put_key(json, key);
+    put_word(json, "null");
+}
+
+/* Bytes of the UTF-8 character that text starts with; 0 if it is none: cut off, longer
+ * than need be, half of a pair, or beyond what there is. */
+static size_t character_length(const unsigned char *text)
+{
+    enum { TAIL = 0x80, TAIL_MASK = 0xc0 };
+    unsigned lead = text[0];
+    size_t length = lead < 0x80   ? 1
+                    : lead < 0xc2 ? 0
+                    : lead < 0xe0 ? 2
+                    : lead < 0xf0 ? 3
+                    : lead < 0xf5 ? 4
+                                  : 0;
+    for (size_t i = 1; i < length; i++) {
+        if ((text[i] & TAIL_MASK) != TAIL) {
+            return 0;
+        }
+    }
+    if ((lead == 0xe0 && text[1] < 0xa0) || (lead == 0xed && text[1] > 0x9f) ||
+        (lead == 0xf0 && text[1] < 0x90) || (lead == 0xf4 && text[1] > 0x8f)) {
+        return 0;
+    }
+    return length;
+}
+
+static void put_escaped(struct pym_json *json, unsigned char c)
+{
+    static const char hex[] = "0123456789abcdef";
+    char escape[] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+    put(json, escape, sizeof(escape));
+}
+
+void pym_json_text(struct pym_json *json, const char *key, const char *value)
+{
+    put_key(json, key);
+    put(json, "\"", 1);
+    while (*value != '\0') {
+        unsigned char c = (unsigned char)*value;
+        size_t length = character_length((const unsigned char *)value);
+        if (length == 0) {
+            put_word(json, "\\ufffd");
+            length = 1;
+        } else if (c < ' ' || c == '"' || c == '\\') {
+            put_escaped(json, c);
+        } else {
+            put(json, value, length);
+        }
+        value += length;
+    }
+    put(json, "\"", 1);
+}
+
+bool pym_json_finish(struct pym_json *json)
+{
+    put(json, "\n", 1);
+    flush(json);
+    return !json->has_failed;
+}

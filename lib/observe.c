@@ -1,0 +1,75 @@
+#include "observe.h"
+
+#include "options.h"
+#include "process.h"
+#include "server.h"
+#include "snapshot.h"
+#include "stats.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+/* Out of the way of descriptors that programs expect to get. */
+enum { DESCRIPTOR_LEAST = 100 };
+
+/* Programs close standard error before the report is due: it goes to a copy. */
+static int report_to = STDERR_FILENO;
+
+static void keep_standard_error(void)
+{
+    int saved = errno;
+    int copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, DESCRIPTOR_LEAST);
+    report_to = copy >= 0 ? copy : STDERR_FILENO;
+    errno = saved;
+}
+
+static void write_to(int fd)
+{
+    if (PYM_OPTION(stats) == PYM_REPORT_JSON) {
+        (void)pym_snapshot_write(fd, PYMALLOC_JSON_MAP, NULL);
+    } else {
+        pym_stats_report(fd);
+    }
+}
+
+static void write_report(void)
+{
+    static unsigned reports;
+    const char *file = PYM_OPTION_TEXT_OF(stats_file);
+    if (file == NULL) {
+        write_to(report_to);
+        return;
+    }
+    int fd = pym_process_create(file, ++reports);
+    if (fd >= 0) {
+        write_to(fd);
+        pym_process_close(fd);
+    }
+}
+
+static bool is_reporting(void)
+{
+    return PYM_OPTION(stats) != 0 || PYM_OPTION(signal) != 0;
+}
+
+void pym_observe_start(void)
+{
+    pym_snapshot_start();
+    if (is_reporting() && PYM_OPTION_TEXT_OF(stats_file) == NULL) {
+        keep_standard_error();
+    }
+    pym_server_start(write_report);
+}
+
+void pym_observe_finish(void)
+{
+    if (PYM_OPTION(stats) != 0) {
+        write_report();
+    }
+}
+
+void pym_observe_after_fork(void)
+{
+    pym_server_after_fork();
+}

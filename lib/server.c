@@ -1,0 +1,318 @@
+#include "server.h"
+
+#include "arena.h"
+#include "check.h"
+#include "heaps.h"
+#include "history.h"
+#include "options.h"
+#include "os.h"
+#include "print.h"
+#include "snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+    STACK_SIZE = 256 << 10,
+    /* Out of the way of descriptors that programs expect to get. */
+    DESCRIPTOR_LEAST = 100,
+    /* A client that is silent, or does not read, holds up the others for so long. */
+    RECEIVE_SECONDS = 2,
+    SEND_SECONDS = 10,
+    REQUEST_MOST = 64,
+};
+
+static void (*write_report)(void);
+
+/* ---- descriptors ---- */
+
+/* A program may close all descriptors, and get ours for files of its own: so which file
+ * it was is remembered, and looked at before each use. */
+struct descriptor {
+    int fd; /* -1: none */
+    dev_t device;
+    ino_t inode;
+};
+
+static struct descriptor listener = {.fd = -1};
+static struct descriptor event = {.fd = -1}; /* counts signals */
+
+static void keep(struct descriptor *descriptor, int fd)
+{
+    int high = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, DESCRIPTOR_LEAST) : -1;
+    if (high >= 0) {
+        pym_os_close(fd);
+        fd = high;
+    }
+    struct stat status;
+    descriptor->fd = fd >= 0 && fstat(fd, &status) == 0 ? fd : -1;
+    if (descriptor->fd >= 0) {
+        descriptor->device = status.st_dev;
+        descriptor->inode = status.st_ino;
+    }
+}
+
+static bool is_ours(const struct descriptor *descriptor)
+{
+    struct stat status;
+    return descriptor->fd >= 0 && fstat(descriptor->fd, &status) == 0 &&
+           status.st_dev == descriptor->device && status.st_ino == descriptor->inode;
+}
+
+static void drop(struct descriptor *descriptor)
+{
+    if (is_ours(descriptor)) {
+        pym_os_close(descriptor->fd);
+    }
+    descriptor->fd = -1;
+}
+
+static int listen_as(int process)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    /* A NUL in front makes it a name that no file has. */
+    size_t length = pym_print_text(address.sun_path + 1, sizeof(address.sun_path) - 1,
+                                   "pymalloc.%d", process);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && (bind(fd, (struct sockaddr *)&address, size) != 0 ||
+                    listen(fd, SOMAXCONN) != 0)) {
+        pym_os_close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static void open_listener(void)
+{
+    keep(&listener, listen_as(pym_os_process_id()));
+}
+
+/* ---- answers ---- */
+
+static void answer_error(int client, const char *what)
+{
+    struct pym_json json;
+    pym_json_begin(&json, client);
+    pym_json_open(&json, NULL, '{');
+    pym_json_text(&json, "error", what);
+    pym_json_close(&json, '}');
+    (void)pym_json_finish(&json);
+}
+
+static void purge(void)
+{
+    pym_heaps_purge();
+    (void)pym_arena_purge_all();
+    if (pym_sysalloc.trim != NULL) {
+        (void)pym_sysalloc.trim(0);
+    }
+}
+
+static void answer(int client, const char *request)
+{
+    if (strcmp(request, "stats") == 0) {
+        (void)pym_snapshot_write(client, 0, pym_history_write);
+    } else if (strcmp(request, "map") == 0) {
+        (void)pym_snapshot_write(client, PYMALLOC_JSON_MAP, pym_history_write);
+    } else if (strcmp(request, "purge") == 0) {
+        purge();
+        (void)pym_snapshot_write(client, 0, pym_history_write);
+    } else {
+        answer_error(client, "unknown request; there are stats, map and purge");
+    }
+}
+
+static bool may_look(int client)
+{
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+    return getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+           (peer.uid == geteuid() || peer.uid == 0);
+}
+
+/* The first line, without its end; false if none comes. */
+static bool receive(int client, char *request)
+{
+    size_t length = 0;
+    while (length < REQUEST_MOST - 1) {
+        ssize_t got = recv(client, request + length, REQUEST_MOST - 1 - length, 0);
+        if (got <= 0) {
+            return false;
+        }
+        length += (size_t)got;
+        request[length] = '\0';
+        char *end = strchr(request, '\n');
+        if (end != NULL) {
+            *end = '\0';
+            return true;
+        }
+    }
+    return false;
+}
+
+static void serve(int client)
+{
+    struct timeval receive_limit = {.tv_sec = RECEIVE_SECONDS};
+    struct timeval send_limit = {.tv_sec = SEND_SECONDS};
+    char request[REQUEST_MOST];
+    (void)setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &receive_limit,
+                     sizeof(receive_limit));
+    (void)setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &send_limit, sizeof(send_limit));
+    if (!may_look(client)) {
+        answer_error(client,
+                     "only the user that the process belongs to may look at it");
+    } else if (!receive(client, request)) {
+        answer_error(client, "the request is not a line");
+    } else {
+        answer(client, request);
+    }
+}
+
+/* ---- the thread ---- */
+
+static void take_client(void)
+{
+    int client = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC);
+    if (client >= 0) {
+        serve(client);
+        pym_os_close(client);
+    }
+}
+
+static void take_signals(void)
+{
+    uint64_t signals;
+    if (read(event.fd, &signals, sizeof(signals)) == (ssize_t)sizeof(signals)) {
+        write_report();
+    }
+}
+
+/* Waits for what is to be done, and does it.  Descriptors that the program has closed
+ * are made anew; the signal's handler finds the new one. */
+static void take_turn(void)
+{
+    if (PYM_OPTION(serve) != 0 && !is_ours(&listener)) {
+        open_listener();
+    }
+    if (PYM_OPTION(signal) != 0 && !is_ours(&event)) {
+        keep(&event, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    }
+    struct pollfd wait[] = {{.fd = listener.fd, .events = POLLIN},
+                            {.fd = event.fd, .events = POLLIN}};
+    (void)poll(wait, 2, PYM_OPTION(serve) != 0 ? pym_history_wait_ms() : -1);
+    if ((wait[0].revents & POLLIN) != 0 && is_ours(&listener)) {
+        take_client();
+    }
+    if ((wait[1].revents & POLLIN) != 0 && is_ours(&event)) {
+        take_signals();
+    }
+    if (PYM_OPTION(serve) != 0) {
+        pym_history_note();
+    }
+}
+
+static void *run(void *arg)
+{
+    (void)pthread_setname_np(pthread_self(), "pymalloc");
+    for (;;) {
+        take_turn();
+    }
+    return arg;
+}
+
+/* All signals are the program's; but SIGPIPE, which a client that has gone would cause,
+ * must not be. */
+static void start_thread(void)
+{
+    sigset_t all;
+    sigset_t before;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_attr_init(&attributes);
+    if (error == 0) {
+        (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+        (void)pthread_attr_setstacksize(&attributes, STACK_SIZE);
+        error = pthread_create(&thread, &attributes, run, NULL);
+        (void)pthread_attr_destroy(&attributes);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) {
+        pym_check_warn("no thread for serve and signal", strerror(error));
+    }
+}
+
+/* ---- signals ---- */
+
+static void on_signal(int number)
+{
+    int saved = errno;
+    uint64_t one = 1;
+    (void)number;
+    if (is_ours(&event)) {
+        (void)!write(event.fd, &one, sizeof(one));
+    }
+    errno = saved;
+}
+
+static void take_signal(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    keep(&event, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (event.fd < 0 || sigaction((int)PYM_OPTION(signal), &action, NULL) != 0) {
+        pym_check_warn("no reports at signals", strerror(errno));
+    }
+}
+
+/* ---- the start ---- */
+
+static bool is_wanted(void)
+{
+    return PYM_OPTION(serve) != 0 || PYM_OPTION(signal) != 0;
+}
+
+static void start(void)
+{
+    int saved = errno;
+    if (PYM_OPTION(signal) != 0) {
+        take_signal();
+    }
+    if (PYM_OPTION(serve) != 0) {
+        open_listener();
+        if (listener.fd < 0) {
+            pym_check_warn("cannot serve", strerror(errno));
+        }
+    }
+    start_thread();
+    errno = saved;
+}
+
+void pym_server_start(void (*report)(void))
+{
+    if (is_wanted()) {
+        write_report = report;
+        start();
+    }
+}
+
+void pym_server_after_fork(void)
+{
+    if (is_wanted()) {
+        drop(&listener);
+        drop(&event);
+        pym_history_forget();
+        start();
+    }
+}
