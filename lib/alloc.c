@@ -4,6 +4,7 @@
 #include "guard.h"
 #include "heaps.h"
 #include "lifecycle.h"
+#include "profile.h"
 #include "report.h"
 #include "sysalloc.h"
 
@@ -19,10 +20,17 @@
 static size_t aligned_small_max;
 static size_t (*room_of)(void *block);
 
-static size_t room_of_guarded(void *block)
+/* Where blocks may be samples. */
+static size_t room_of_any(void *block)
 {
-    return pym_guard_owns(block) ? pym_guard_usable_size(block)
-                                 : pym_sysalloc.usable_size(block);
+    if (PYM_UNLIKELY(pym_guard_owns(block))) {
+        return pym_guard_usable_size(block);
+    }
+    if (pym_profile_owns(block)) {
+        return pym_sysalloc.usable_size(pym_profile_base(block)) -
+               pym_profile_header_of(block)->distance;
+    }
+    return pym_sysalloc.usable_size(block);
 }
 
 void pym_alloc_init(void)
@@ -33,8 +41,10 @@ void pym_alloc_init(void)
     aligned_small_max = PYM_SMALL_MAX;
     if (pym_sysalloc.usable_size != NULL) {
         pym_guard_init();
+        pym_profile_init();
     }
-    room_of = pym_guard_size != 0 ? room_of_guarded : pym_sysalloc.usable_size;
+    bool has_samples = pym_guard_size != 0 || pym_profile_interval != 0;
+    room_of = has_samples ? room_of_any : pym_sysalloc.usable_size;
 }
 
 static PYM_NOINLINE void *out_of_memory(void)
@@ -65,6 +75,52 @@ static void *guarded_if_due(struct pym_heap *heap, size_t size)
                                                             : NULL;
 }
 
+/* A sample of the heap profile; NULL if there is no memory for it. */
+static PYM_COLD void *profiled(struct pym_heap *heap, size_t size, size_t alignment,
+                               const struct pym_weight *weight)
+{
+    size_t room = pym_profile_room(size, alignment);
+    struct pym_syscache *cache = &heap->cache;
+    void *base = room == 0 ? NULL
+                 : alignment <= PYM_GRAIN
+                     ? pym_syscache_miss(cache, room, false)
+                     : pym_syscache_aligned(cache, alignment, room);
+    return base != NULL ? pym_profile_adopt(base, alignment, weight) : NULL;
+}
+
+/* A small block, from a heap that counts for the profile. */
+static PYM_COLD void *refill_profiled(struct pym_heap *heap, size_t size)
+{
+    unsigned cls = pym_class_of(size);
+    struct pym_weight weight;
+    bool again;
+    if (pym_poisson_take(&heap->poisson, cls, &weight, &again)) {
+        /* As a block of the class would be aligned, which some programs trust in. */
+        size_t block_size = pym_class_size(cls);
+        void *block = profiled(heap, size, block_size & -block_size, &weight);
+        if (block != NULL) {
+            return block;
+        }
+    }
+    return again ? pym_heap_refill_one(heap, cls) : pym_heap_refill(heap, cls);
+}
+
+/* A sample in the place of a block that is none of a size class and stands for so many;
+ * or NULL. */
+static PYM_COLD void *profiled_large(struct pym_heap *heap, size_t size,
+                                     size_t alignment, unsigned like_it)
+{
+    struct pym_weight weight;
+    return pym_poisson_take_large(&heap->poisson, size, like_it, &weight)
+               ? profiled(heap, size, alignment, &weight)
+               : NULL;
+}
+
+static bool is_profiled(const struct pym_heap *heap)
+{
+    return PYM_UNLIKELY(heap->poisson.interval != 0);
+}
+
 /* ---- small blocks ---- */
 
 /* What a thread without a heap gets, and a program without an address range. */
@@ -93,7 +149,8 @@ PYM_NOINLINE void *pym_alloc_refill(size_t size)
     }
     void *block = guarded_if_due(heap, size);
     if (PYM_LIKELY(block == NULL)) {
-        block = pym_heap_refill(heap, pym_class_of(size));
+        block = is_profiled(heap) ? refill_profiled(heap, size)
+                                  : pym_heap_refill(heap, pym_class_of(size));
     }
     return PYM_LIKELY(block != NULL) ? block : small_elsewhere(size);
 }
@@ -142,6 +199,9 @@ static PYM_NOINLINE void *large_miss(size_t size, bool zeroed)
         pym_heap_tick(heap);
         pym_sampler_count(&heap->sampler, 1);
         void *block = guarded_if_due(heap, size);
+        if (block == NULL && is_profiled(heap)) {
+            block = profiled_large(heap, size, PYM_GRAIN, 1);
+        }
         if (PYM_UNLIKELY(block != NULL)) {
             /* The system may have refused to take back what was here before. */
             return zeroed ? memset(block, 0, size) : block;
@@ -161,6 +221,9 @@ PYM_NOINLINE void *pym_alloc_tick(void *block, size_t size)
     pym_sampler_count(&heap->sampler, heap->cache.armed);
     pym_heap_tick(heap);
     void *sample = guarded_if_due(heap, size);
+    if (sample == NULL && is_profiled(heap)) {
+        sample = profiled_large(heap, size, PYM_GRAIN, PYM_HEAP_HITS_LOOKED_AT);
+    }
     if (PYM_LIKELY(sample == NULL)) {
         return block;
     }
@@ -195,6 +258,12 @@ PYM_NOINLINE void pym_alloc_free_foreign(void *block)
     if (PYM_UNLIKELY(pym_guard_owns(block))) {
         pym_guard_free(block);
         return;
+    }
+    if (pym_profile_owns(block)) {
+        block = pym_profile_release(block);
+        if (pym_thread.cache != NULL && pym_syscache_keep(pym_thread.cache, block)) {
+            return;
+        }
     }
     bool had_cache = pym_thread.cache != NULL;
     struct pym_heap *heap = own_heap();
@@ -243,13 +312,8 @@ size_t pym_alloc_usable_size(void *block)
     if (pym_region_owns(block)) {
         return pym_class_size(pym_region_pool_of(block)->cls);
     }
-    if (PYM_UNLIKELY(pym_guard_owns(block))) {
-        return pym_guard_usable_size(block);
-    }
-    if (block == NULL || pym_sysalloc.usable_size == NULL) {
-        return 0;
-    }
-    return pym_sysalloc.usable_size(block);
+    size_t (*room)(void *block) = room_of != NULL ? room_of : pym_sysalloc.usable_size;
+    return block != NULL && room != NULL ? room(block) : 0;
 }
 
 /* A block of a pool has the alignment that its size is a multiple of, unless the
@@ -275,6 +339,12 @@ void *pym_alloc_aligned(size_t alignment, size_t size)
         pym_alloc_free(block); /* moved, or the system's: there is no address range */
     }
     struct pym_heap *heap = own_heap();
+    if (heap != NULL && is_profiled(heap)) {
+        void *sample = profiled_large(heap, size != 0 ? size : 1, alignment, 1);
+        if (sample != NULL) {
+            return sample;
+        }
+    }
     void *block = pym_syscache_aligned(heap != NULL ? &heap->cache : NULL, alignment,
                                        size != 0 ? size : 1);
     return PYM_LIKELY(block != NULL) ? block : out_of_memory();
@@ -308,6 +378,40 @@ static bool is_cached(size_t size)
            pym_syscache_has(pym_thread.cache, size - 1);
 }
 
+/* With a heap profile, a large block that is resized is one that is allocated anew.  It
+ * may have a header from now on, or from before; it is not copied but by the system. */
+static PYM_COLD void *resize_profiled(void *block, size_t usable, size_t size)
+{
+    struct pym_heap *heap = own_heap();
+    struct pym_weight weight;
+    bool is_sample =
+        heap != NULL && pym_poisson_take_large(&heap->poisson, size, 1, &weight);
+    bool has_header = pym_profile_owns(block);
+    size_t distance = has_header ? pym_profile_header_of(block)->distance : 0;
+    size_t room = has_header || is_sample ? pym_profile_room(size, PYM_GRAIN) : size;
+    if (room == 0 || (has_header && distance != sizeof(struct pym_profile_header))) {
+        return move(block, usable, size); /* it was aligned */
+    }
+    void *base = has_header ? pym_profile_release(block) : block;
+    void *moved = pym_syscache_resize(heap != NULL ? &heap->cache : NULL, base,
+                                      usable + distance, room);
+    if (moved == NULL) {
+        if (has_header) {
+            (void)pym_profile_readopt(base, NULL);
+        }
+        return out_of_memory();
+    }
+    if (has_header) {
+        return pym_profile_readopt(moved, is_sample ? &weight : NULL);
+    }
+    if (!is_sample) {
+        return moved;
+    }
+    memmove((char *)moved + sizeof(struct pym_profile_header), moved,
+            usable < size ? usable : size);
+    return pym_profile_adopt(moved, PYM_GRAIN, &weight);
+}
+
 static void *realloc_foreign(void *block, size_t size)
 {
     if (size > PTRDIFF_MAX) {
@@ -325,6 +429,9 @@ static void *realloc_foreign(void *block, size_t size)
     }
     if (PYM_UNLIKELY(pym_guard_owns(block))) {
         return move(block, usable, size);
+    }
+    if (PYM_UNLIKELY(pym_profile_interval != 0)) {
+        return resize_profiled(block, usable, size);
     }
     struct pym_syscache *cache = pym_thread.cache;
     void *moved = pym_syscache_resize(cache, block, usable, size);

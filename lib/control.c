@@ -8,6 +8,7 @@
 #include "heaps.h"
 #include "inspect.h"
 #include "options.h"
+#include "profile.h"
 #include "snapshot.h"
 #include "stats.h"
 #include "sysalloc.h"
@@ -37,6 +38,14 @@ PYM_EXPORT int pymalloc_stats_json(int fd, unsigned flags)
         return EINVAL;
     }
     return pym_snapshot_write(fd, flags, NULL) ? 0 : EIO;
+}
+
+PYM_EXPORT int pymalloc_profile_write(int fd)
+{
+    if (pym_profile_interval == 0) {
+        return ENOTSUP;
+    }
+    return pym_profile_write(fd, "call") ? 0 : EIO;
 }
 
 PYM_EXPORT size_t pymalloc_purge(void)

@@ -48,15 +48,16 @@ static void list_remove(struct pym_pool **list, struct pym_pool *pool)
 /* ---- states of a pool: see region.h ---- */
 
 /* Less if a sample is due before. */
-static uint16_t tick_length(const struct pym_heap *heap)
+static unsigned tick_length(const struct pym_heap *heap)
 {
     unsigned length = pym_arena_has_dirty() ? TICK_DIRTY : TICK;
-    return (uint16_t)pym_sampler_limit(&heap->sampler, length);
+    return pym_sampler_limit(&heap->sampler, length);
 }
 
 static void arm(const struct pym_heap *heap, struct pym_pool *pool)
 {
-    pool->armed = tick_length(heap);
+    unsigned length = pym_poisson_limit(&heap->poisson, pool->cls, tick_length(heap));
+    pool->armed = (uint16_t)length;
     pool->countdown = pool->armed;
 }
 
@@ -65,12 +66,21 @@ static void count_recycled(struct pym_heap *heap, const struct pym_pool *pool)
     unsigned blocks = pool->armed - pool->countdown;
     heap->recycled[pool->cls] += blocks;
     pym_sampler_count(&heap->sampler, blocks);
+    pym_poisson_count(&heap->poisson, pool->cls, blocks);
 }
 
 static void count_supplied(struct pym_heap *heap, unsigned cls, unsigned blocks)
 {
     heap->supplied[cls] += blocks;
     pym_sampler_count(&heap->sampler, blocks);
+    pym_poisson_count(&heap->poisson, cls, blocks);
+}
+
+/* They were in the bin, but will not be handed out from there. */
+static void count_withdrawn(struct pym_heap *heap, unsigned cls, unsigned blocks)
+{
+    heap->supplied[cls] -= blocks;
+    pym_poisson_count(&heap->poisson, cls, -(int64_t)blocks);
 }
 
 static void make_active(struct pym_heap *heap, struct pym_pool *pool,
@@ -161,10 +171,10 @@ static unsigned count_free(const struct pym_pool *pool)
 }
 
 /* The next malloc of the class is to come by: it finds the bin empty. */
-static PYM_COLD void rest(struct pym_heap *heap, struct pym_pool *pool)
+static PYM_COLD void rest(struct pym_heap *heap, struct pym_pool *pool,
+                          unsigned free_blocks)
 {
-    unsigned free_blocks = count_free(pool);
-    heap->supplied[pool->cls] -= free_blocks;
+    count_withdrawn(heap, pool->cls, free_blocks);
     heap->sampler.twice += free_blocks;
     heap->active[pool->cls] = NULL;
     pool->local = heap->bins[pool->cls];
@@ -174,14 +184,20 @@ static PYM_COLD void rest(struct pym_heap *heap, struct pym_pool *pool)
     make_available(heap, pool, pool->carved - free_blocks);
 }
 
+static bool is_sample_due(const struct pym_heap *heap, unsigned cls)
+{
+    return pym_sampler_is_due(&heap->sampler) ||
+           pym_poisson_is_due(&heap->poisson, cls);
+}
+
 void pym_heap_event(struct pym_pool *pool)
 {
     struct pym_heap *heap = pool->owner;
     switch (pool->state) {
     case PYM_POOL_ACTIVE:
         count_recycled(heap, pool);
-        if (PYM_UNLIKELY(pym_sampler_is_due(&heap->sampler))) {
-            rest(heap, pool);
+        if (PYM_UNLIKELY(is_sample_due(heap, pool->cls))) {
+            rest(heap, pool, count_free(pool));
         } else {
             arm(heap, pool);
         }
@@ -307,6 +323,18 @@ static bool supply_from_new(struct pym_heap *heap, unsigned cls)
     return heap->bins[cls] != NULL || supply_from_active(heap, cls);
 }
 
+/* A hit that is looked at stands for those before it, which no other visit may cut
+ * short then. */
+static void arm_cache(struct pym_heap *heap)
+{
+    if (PYM_LIKELY(heap->poisson.interval == 0)) {
+        pym_syscache_arm(&heap->cache, tick_length(heap));
+    } else if (heap->cache.countdown == 0) {
+        pym_syscache_arm(&heap->cache,
+                         pym_poisson_about(&heap->poisson, PYM_HEAP_HITS_LOOKED_AT));
+    }
+}
+
 void pym_heap_tick(struct pym_heap *heap)
 {
     if (PYM_UNLIKELY(heap->purge_seen !=
@@ -316,18 +344,19 @@ void pym_heap_tick(struct pym_heap *heap)
     if (pym_arena_has_dirty()) {
         pym_arena_decay();
     }
-    pym_syscache_arm(&heap->cache, tick_length(heap));
+    arm_cache(heap);
     if (++heap->ticks % CACHE_TICKS == 0) {
         pym_syscache_decay(&heap->cache, pym_os_now_ms());
     }
 }
 
-/* Whether a class has been used so little that it is to have no pool yet. */
+/* Whether a class has been used so little that it is to have no pool yet.  The heap
+ * profile counts by classes. */
 static bool is_rare(const struct pym_heap *heap, unsigned cls)
 {
-    return !PYM_HARDENED && heap->borrowed[cls] < pym_class_borrows(cls) &&
-           heap->active[cls] == NULL && heap->available[cls] == NULL &&
-           pym_class_coarser(cls) != cls;
+    return !PYM_HARDENED && heap->poisson.interval == 0 &&
+           heap->borrowed[cls] < pym_class_borrows(cls) && heap->active[cls] == NULL &&
+           heap->available[cls] == NULL && pym_class_coarser(cls) != cls;
 }
 
 static void *borrow(struct pym_heap *heap, unsigned cls)
@@ -364,6 +393,18 @@ void *pym_heap_refill(struct pym_heap *heap, unsigned cls)
     return block;
 }
 
+void *pym_heap_refill_one(struct pym_heap *heap, unsigned cls)
+{
+    uint64_t before = heap->supplied[cls];
+    void *block = pym_heap_refill(heap, cls);
+    struct pym_pool *pool = heap->active[cls];
+    if (block != NULL && pool != NULL) {
+        count_recycled(heap, pool);
+        rest(heap, pool, (unsigned)(heap->supplied[cls] - before - 1));
+    }
+    return block;
+}
+
 /* ---- giving back ---- */
 
 /* An active pool without a block in use need not stay. */
@@ -374,7 +415,7 @@ static void drop_idle_active(struct pym_heap *heap, unsigned cls)
         return;
     }
     count_recycled(heap, pool);
-    heap->supplied[cls] -= pool->carved;
+    count_withdrawn(heap, cls, pool->carved);
     heap->active[cls] = NULL;
     heap->bins[cls] = NULL;
     pym_arena_give(pool);

@@ -24,6 +24,7 @@
 
 #include "harden.h"
 #include "lock.h"
+#include "poisson.h"
 #include "pool.h"
 #include "remote.h"
 #include "sampler.h"
@@ -59,8 +60,9 @@ struct pym_heap {
      * bin, the blocks handed out. */
     uint64_t supplied[PYM_CLASSES];
     uint64_t recycled[PYM_CLASSES];
-    uint64_t received; /* blocks freed by other threads */
-    struct pym_sampler sampler;
+    uint64_t received;          /* blocks freed by other threads */
+    struct pym_sampler sampler; /* of guarded blocks */
+    struct pym_poisson poisson; /* of the heap profile */
 
 #if PYM_HARDENED
     struct pym_quarantine quarantine; /* of hardened.c */
@@ -98,8 +100,15 @@ PYM_INLINE void pym_thread_set_cache(struct pym_syscache *cache)
  */
 void *pym_heap_refill(struct pym_heap *heap, unsigned cls);
 
+/* The same, but the next malloc of the class is to come by as well. */
+void *pym_heap_refill_one(struct pym_heap *heap, unsigned cls);
+
 /* Does what a pool's countdown, now zero, was waiting for. */
 void pym_heap_event(struct pym_pool *pool);
+
+/* With a heap profile, one in so many hits of the cache of system blocks, on average,
+ * is looked at. */
+enum { PYM_HEAP_HITS_LOOKED_AT = 64 };
 
 /* Does what is due now and then: called on all slow paths. */
 void pym_heap_tick(struct pym_heap *heap);

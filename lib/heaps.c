@@ -4,6 +4,7 @@
 #include "check.h"
 #include "options.h"
 #include "os.h"
+#include "profile.h"
 #include "track.h"
 
 #include <string.h>
@@ -106,6 +107,11 @@ void pym_heaps_start_sampling(struct pym_heap *heap)
     if (PYM_OPTION(guard) != 0 && heap != NULL) {
         pym_os_random(&heap->sampler.random, sizeof(heap->sampler.random));
         pym_sampler_next(&heap->sampler, PYM_OPTION(guard));
+    }
+    if (pym_profile_interval != 0 && heap != NULL) {
+        uint64_t seed;
+        pym_os_random(&seed, sizeof(seed));
+        pym_poisson_start(&heap->poisson, pym_profile_interval, seed);
     }
 }
 

@@ -1,32 +1,18 @@
 #include "json.h"
 
-#include "os.h"
 #include "print.h"
 
 #include <string.h>
 
 void pym_json_begin(struct pym_json *json, int fd)
 {
-    json->fd = fd;
+    pym_writer_begin(&json->writer, fd);
     json->follows = false;
-    json->has_failed = false;
-    json->length = 0;
-}
-
-static void flush(struct pym_json *json)
-{
-    json->has_failed =
-        json->has_failed || !pym_os_write(json->fd, json->text, json->length);
-    json->length = 0;
 }
 
 static void put(struct pym_json *json, const char *text, size_t length)
 {
-    if (length > sizeof(json->text) - json->length) {
-        flush(json);
-    }
-    memcpy(json->text + json->length, text, length);
-    json->length += length;
+    pym_writer_put(&json->writer, text, length);
 }
 
 static void put_word(struct pym_json *json, const char *word)
@@ -134,6 +120,5 @@ void pym_json_text(struct pym_json *json, const char *key, const char *value)
 bool pym_json_finish(struct pym_json *json)
 {
     put(json, "\n", 1);
-    flush(json);
-    return !json->has_failed;
+    return pym_writer_finish(&json->writer);
 }

@@ -11,14 +11,11 @@
 #ifndef PYM_JSON_H
 #define PYM_JSON_H
 
-#include "base.h"
+#include "writer.h"
 
 struct pym_json {
-    int fd;
-    bool follows;    /* another member comes before what is next */
-    bool has_failed; /* the descriptor takes no more */
-    size_t length;
-    char text[2048];
+    struct pym_writer writer;
+    bool follows; /* another member comes before what is next */
 };
 
 void pym_json_begin(struct pym_json *json, int fd);

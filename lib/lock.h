@@ -18,6 +18,7 @@ enum pym_lock_rank {
     PYM_RANK_ARENAS,        /* arenas */
     PYM_RANK_LEDGER,        /* of the hardened library */
     PYM_RANK_GUARD,         /* guarded blocks: innermost */
+    PYM_RANK_PROFILE,       /* samples: innermost, too */
 };
 
 struct pym_lock {

@@ -2,6 +2,7 @@
 
 #include "options.h"
 #include "process.h"
+#include "profile.h"
 #include "server.h"
 #include "snapshot.h"
 #include "stats.h"
@@ -33,18 +34,41 @@ static void write_to(int fd)
     }
 }
 
-static void write_report(void)
+static unsigned reports; /* written so far */
+
+static void write_stats(void)
 {
-    static unsigned reports;
     const char *file = PYM_OPTION_TEXT_OF(stats_file);
     if (file == NULL) {
         write_to(report_to);
         return;
     }
-    int fd = pym_process_create(file, ++reports);
+    int fd = pym_process_create(file, reports);
     if (fd >= 0) {
         write_to(fd);
         pym_process_close(fd);
+    }
+}
+
+static void write_profile(const char *reason)
+{
+    const char *file = PYM_OPTION_TEXT_OF(profile_file);
+    int fd = pym_process_create(file != NULL ? file : "pymalloc.%p.%n.heap", reports);
+    if (fd >= 0) {
+        (void)pym_profile_write(fd, reason);
+        pym_process_close(fd);
+    }
+}
+
+/* A signal asks for all there is to report. */
+static void write_reports(void)
+{
+    reports++;
+    if (PYM_OPTION(stats) != 0 || pym_profile_interval == 0) {
+        write_stats();
+    }
+    if (pym_profile_interval != 0) {
+        write_profile("signal");
     }
 }
 
@@ -59,13 +83,17 @@ void pym_observe_start(void)
     if (is_reporting() && PYM_OPTION_TEXT_OF(stats_file) == NULL) {
         keep_standard_error();
     }
-    pym_server_start(write_report);
+    pym_server_start(write_reports);
 }
 
 void pym_observe_finish(void)
 {
+    reports++;
     if (PYM_OPTION(stats) != 0) {
-        write_report();
+        write_stats();
+    }
+    if (pym_profile_interval != 0) {
+        write_profile("exit");
     }
 }
 

@@ -62,6 +62,11 @@
     X(guard, PYM_OPTION_NUMBER, 0, 0, 1000000000, false,                               \
       "one block in so many, at random, gets a page of its own between unreadable "    \
       "ones: errors are told with stacks; 0: none")                                    \
+    X(profile, PYM_OPTION_BYTES, 0, 0, (size_t)1 << 40, false,                         \
+      "a heap profile with one sample in so many bytes, such as 512k, is written at "  \
+      "exit; 0: none")                                                                 \
+    X(profile_file, PYM_OPTION_TEXT, 0, 0, PYM_OPTION_TEXT_MOST, false,                \
+      "the file for profiles, not pymalloc.%p.%n.heap")                                \
     X(reserve, PYM_OPTION_BYTES, (size_t)256 << 30, 0, (size_t)256 << 30, false,       \
       "bytes of address range for small blocks; 0: the system allocator serves them")
 

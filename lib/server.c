@@ -7,6 +7,7 @@
 #include "options.h"
 #include "os.h"
 #include "print.h"
+#include "profile.h"
 #include "snapshot.h"
 
 #include <errno.h>
@@ -32,7 +33,7 @@ enum {
     REQUEST_MOST = 64,
 };
 
-static void (*write_report)(void);
+static void (*write_reports)(void);
 
 /* ---- descriptors ---- */
 
@@ -128,8 +129,13 @@ static void answer(int client, const char *request)
     } else if (strcmp(request, "purge") == 0) {
         purge();
         (void)pym_snapshot_write(client, 0, pym_history_write);
+    } else if (strcmp(request, "profile") == 0 && pym_profile_interval == 0) {
+        answer_error(client, "there is no profile; the option profile:512k makes one");
+    } else if (strcmp(request, "profile") == 0) {
+        (void)pym_profile_write(client, "served");
     } else {
-        answer_error(client, "unknown request; there are stats, map and purge");
+        answer_error(client,
+                     "unknown request; there are stats, map, profile and purge");
     }
 }
 
@@ -194,7 +200,7 @@ static void take_signals(void)
 {
     uint64_t signals;
     if (read(event.fd, &signals, sizeof(signals)) == (ssize_t)sizeof(signals)) {
-        write_report();
+        write_reports();
     }
 }
 
@@ -302,7 +308,7 @@ static void start(void)
 void pym_server_start(void (*report)(void))
 {
     if (is_wanted()) {
-        write_report = report;
+        write_reports = report;
         start();
     }
 }

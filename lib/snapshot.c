@@ -6,6 +6,7 @@
 #include "options.h"
 #include "os.h"
 #include "process.h"
+#include "profile.h"
 #include "stats.h"
 #include "sysalloc.h"
 
@@ -235,6 +236,7 @@ bool pym_snapshot_write(int fd, unsigned flags, void (*more)(struct pym_json *js
     pym_json_close(&json, '}');
     if ((flags & PYMALLOC_JSON_MAP) != 0) {
         write_map(&json);
+        pym_profile_write_samples(&json);
     }
     if (more != NULL) {
         more(&json);

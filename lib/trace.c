@@ -4,11 +4,10 @@
 
 #ifdef HAVE_EXECINFO_H
 
+#include <dlfcn.h>
 #include <execinfo.h>
-#include <string.h>
 
-/* A static program need not have them. */
-#pragma weak backtrace
+/* A static program need not have it. */
 #pragma weak backtrace_symbols_fd
 
 /* This library's code, where it is one: who called it is what matters. */
@@ -24,29 +23,78 @@ static bool is_own(const void *address)
 #endif
 }
 
-static bool can_walk;
+/* The compiler's unwinder, which the C library would load itself for its backtrace(3);
+ * that tells no slots. */
+struct unwind_context;
+typedef int unwind_step(struct unwind_context *context, void *arg);
+static int (*unwind)(unwind_step *step, void *arg);
+static uintptr_t (*unwind_address)(struct unwind_context *context);
+static uintptr_t (*unwind_cfa)(struct unwind_context *context);
+
+#ifndef PIC
+#pragma weak dlopen
+#pragma weak dlsym
+#endif
+
+/* In a static program there may be no loader. */
+static void *load_unwinder(void)
+{
+#ifndef PIC
+    if (dlopen == NULL || dlsym == NULL) {
+        return NULL;
+    }
+#endif
+    return dlopen("libgcc_s.so.1", RTLD_NOW);
+}
 
 void pym_trace_init(void)
 {
-    void *frame[1];
-    can_walk = &backtrace != NULL && backtrace(frame, 1) > 0;
-}
-
-void pym_trace_take(struct pym_trace *trace)
-{
-    trace->thread = pym_os_thread_id();
-    trace->frames = 0;
-    if (!can_walk) {
+    void *library = load_unwinder();
+    if (library == NULL || unwind != NULL) {
         return;
     }
-    int all = backtrace(trace->frame, PYM_TRACE_FRAMES);
-    int own = 0;
-    while (own < all && is_own(trace->frame[own])) {
-        own++;
+    *(void **)&unwind_address = dlsym(library, "_Unwind_GetIP");
+    *(void **)&unwind_cfa = dlsym(library, "_Unwind_GetCFA");
+    if (unwind_address != NULL && unwind_cfa != NULL) {
+        *(void **)&unwind = dlsym(library, "_Unwind_Backtrace");
     }
-    trace->frames = all - own;
-    memmove(trace->frame, trace->frame + own,
-            (size_t)trace->frames * sizeof(trace->frame[0]));
+}
+
+struct walk {
+    struct pym_frame *frame;
+    int frames;
+    int most;
+};
+
+/* At the first frames the walk is still in this library. */
+static int step(struct unwind_context *context, void *arg)
+{
+    enum { GO_ON = 0, STOP = 5 };
+    struct walk *walk = arg;
+    void *address = (void *)unwind_address(context);
+    if (address == NULL || walk->frames == walk->most) {
+        return STOP;
+    }
+    if (walk->frames == 0 && is_own(address)) {
+        return GO_ON;
+    }
+    void **slot = NULL;
+#ifdef __x86_64__
+    /* A call pushes it, right below what the caller's frame begins with. */
+    void **pushed = (void **)unwind_cfa(context) - 1;
+    slot = *pushed == address ? pushed : NULL;
+#endif
+    walk->frame[walk->frames++] = (struct pym_frame){address, slot};
+    return GO_ON;
+}
+
+int pym_trace_walk(struct pym_frame *frame, int most)
+{
+    struct walk walk = {frame, 0, most};
+    if (unwind != NULL) {
+        (void)unwind(step, &walk);
+    }
+    return walk.frames;
 }
 
 void pym_trace_print(int fd, const struct pym_trace *trace)
@@ -62,10 +110,11 @@ void pym_trace_init(void)
 {
 }
 
-void pym_trace_take(struct pym_trace *trace)
+int pym_trace_walk(struct pym_frame *frame, int most)
 {
-    trace->thread = pym_os_thread_id();
-    trace->frames = 0;
+    (void)frame;
+    (void)most;
+    return 0;
 }
 
 void pym_trace_print(int fd, const struct pym_trace *trace)
@@ -75,3 +124,13 @@ void pym_trace_print(int fd, const struct pym_trace *trace)
 }
 
 #endif
+
+void pym_trace_take(struct pym_trace *trace)
+{
+    trace->thread = pym_os_thread_id();
+    struct pym_frame frame[PYM_TRACE_FRAMES];
+    trace->frames = pym_trace_walk(frame, PYM_TRACE_FRAMES);
+    for (int i = 0; i < trace->frames; i++) {
+        trace->frame[i] = frame[i].address;
+    }
+}

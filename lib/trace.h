@@ -22,6 +22,15 @@ void pym_trace_init(void);
 
 void pym_trace_take(struct pym_trace *trace);
 
+/* A return address, and where on the stack it is; NULL if that is not known. */
+struct pym_frame {
+    void *address;
+    void **slot;
+};
+
+/* At most so many, innermost first; returns how many. */
+int pym_trace_walk(struct pym_frame *frame, int most);
+
 /* Writes a line for each address, with the names that the program exports. */
 void pym_trace_print(int fd, const struct pym_trace *trace);
 

@@ -12,8 +12,8 @@ lib=$srcdir/lib
 table='
 0: base atomic
 1: os print trace check lock sysalloc
-2: options report sizeclass track harden ledger canary sampler json process
-3: region arena pool systrim guard
+2: options report sizeclass track harden ledger canary sampler poisson writer json process
+3: region arena pool systrim guard profile
 4: heap heaps remote syscache transfer
 5: inspect stats snapshot
 6: alloc lifecycle history server observe

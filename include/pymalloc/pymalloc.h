@@ -87,7 +87,7 @@ int pymalloc_stats(struct pymalloc_totals *out);
 
 /* What pymalloc_stats_json adds to the totals. */
 enum {
-    PYMALLOC_JSON_MAP = 1, /* every arena and every pool */
+    PYMALLOC_JSON_MAP = 1, /* every arena, every pool, and the samples of the profile */
 };
 
 /*
@@ -96,6 +96,13 @@ enum {
  * EINVAL for unknown flags; EIO if the descriptor did not take everything.
  */
 int pymalloc_stats_json(int fd, unsigned flags);
+
+/*
+ * Writes the heap profile to a descriptor, as text that jeprof, google-pprof and
+ * "pymalloc profile" read.  Returns 0; ENOTSUP if there is none, since the option
+ * "profile" was not set at the start; EIO if the descriptor did not take everything.
+ */
+int pymalloc_profile_write(int fd);
 
 /*
  * Gives all free memory back to the system now, without waiting for its decay:

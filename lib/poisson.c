@@ -1,0 +1,142 @@
+#include "poisson.h"
+
+#include "sizeclass.h"
+
+/* A generator of Lehmer's kind, with a multiplier from L'Ecuyer's tables; the upper
+ * bits are good. */
+static uint64_t draw(struct pym_poisson *poisson)
+{
+    poisson->random = poisson->random * UINT64_C(3935559000370003845) + 1;
+    return poisson->random >> 11;
+}
+
+/* The natural logarithm of 0 < x < 1, to five digits: without the mathematical library.
+ */
+static double logarithm(double x)
+{
+    const double of_two = 0.69314718055994531;
+    int halvings = 0;
+    while (x < 0.5) {
+        x *= 2;
+        halvings++;
+    }
+    double t = (x - 1) / (x + 1);
+    double square = t * t;
+    double sum = 2 * t * (1 + square * (1.0 / 3 + square * (1.0 / 5 + square / 7)));
+    return sum - halvings * of_two;
+}
+
+/* 1 - exp(-x) for x > 0. */
+static double inclusion(double x)
+{
+    enum { PARTS = 5 };
+    if (x > 32) {
+        return 1;
+    }
+    double part = x / (1 << PARTS);
+    double power = 1 - part * (1 - part / 2 * (1 - part / 3 * (1 - part / 4)));
+    for (int i = 0; i < PARTS; i++) {
+        power *= power;
+    }
+    return x < 0.001 ? x * (1 - x / 2) : 1 - power;
+}
+
+/* Bytes from one event to the next. */
+static int64_t gap(struct pym_poisson *poisson)
+{
+    double uniform = ((double)draw(poisson) + 1) / ((double)(UINT64_C(1) << 53) + 1);
+    return (int64_t)(-logarithm(uniform) * (double)poisson->interval) + 1;
+}
+
+void pym_poisson_start(struct pym_poisson *poisson, uint64_t interval, uint64_t seed)
+{
+    poisson->interval = interval;
+    poisson->random = seed;
+    for (unsigned cls = 0; cls <= PYM_POISSON_LARGE; cls++) {
+        poisson->left[cls] = gap(poisson);
+    }
+}
+
+void pym_poisson_advance(struct pym_poisson *poisson, unsigned cls, int64_t bytes)
+{
+    poisson->left[cls] -= bytes;
+    if (poisson->left[cls] > 0) {
+        return;
+    }
+    if (poisson->events[cls] == 0) {
+        poisson->to_skip[cls] = (uint8_t)(draw(poisson) % PYM_POISSON_SKIP);
+    }
+    while (poisson->left[cls] <= 0) {
+        poisson->events[cls]++;
+        poisson->left[cls] += gap(poisson);
+    }
+}
+
+static uint64_t rounded(double value)
+{
+    return (uint64_t)(value + 0.5);
+}
+
+/* Whether the events fall on one block of so many bytes: it then stands for as many as
+ * would have to come by until one is taken. */
+static bool falls_on(struct pym_poisson *poisson, unsigned cls, size_t size,
+                     struct pym_weight *weight)
+{
+    poisson->left[cls] -= (int64_t)size;
+    if (poisson->left[cls] > 0) {
+        return false;
+    }
+    poisson->left[cls] = gap(poisson);
+    double blocks = 1 / inclusion((double)size / (double)poisson->interval);
+    weight->blocks = rounded(blocks);
+    weight->bytes = rounded(blocks * (double)size);
+    return true;
+}
+
+/* A sample for all events that are due. */
+static void settle(struct pym_poisson *poisson, unsigned cls, struct pym_weight *weight)
+{
+    size_t size = pym_class_size(cls);
+    weight->bytes = poisson->events[cls] * poisson->interval;
+    weight->blocks = (weight->bytes + size / 2) / size;
+    poisson->events[cls] = 0;
+}
+
+bool pym_poisson_take(struct pym_poisson *poisson, unsigned cls,
+                      struct pym_weight *weight, bool *again)
+{
+    *again = false;
+    if (poisson->interval == 0) {
+        return false;
+    }
+    if (poisson->interval <= PYM_POISSON_EXACT) {
+        *again = true;
+        return falls_on(poisson, cls, pym_class_size(cls), weight);
+    }
+    if (poisson->events[cls] == 0) {
+        return false;
+    }
+    if (poisson->to_skip[cls] != 0) {
+        poisson->to_skip[cls]--;
+        *again = true;
+        return false;
+    }
+    settle(poisson, cls, weight);
+    return true;
+}
+
+bool pym_poisson_take_large(struct pym_poisson *poisson, size_t size, unsigned like_it,
+                            struct pym_weight *weight)
+{
+    if (poisson->interval == 0 ||
+        !falls_on(poisson, PYM_POISSON_LARGE, size * like_it, weight)) {
+        return false;
+    }
+    weight->blocks = (weight->bytes + size / 2) / size;
+    return true;
+}
+
+unsigned pym_poisson_about(struct pym_poisson *poisson, unsigned mean)
+{
+    return 1 + (unsigned)(draw(poisson) % (2 * mean - 1));
+}

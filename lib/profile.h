@@ -1,0 +1,82 @@
+/*
+ * The heap profile: for a sample of the blocks (poisson.h) it is known where they were
+ * allocated, so that it can be told which places hold the live memory, held it at its
+ * peak, or ask for the most of it.
+ *
+ * A sampled block, of whatever size, is a block of the system with a header in front:
+ *
+ *     | system block ...  | sample | magic, distance |  -  | 0 | the program's block
+ *     ^ base                                                   ^ aligned as it has to
+ * be
+ *
+ * The word before the block is 0, which no size is: so free takes it for one that
+ * cannot be cached and comes by here without a test on its fast path.
+ *
+ * Samples are counted by the stacks they come from, under one lock, which nothing but
+ * samples takes.  Thread-safe.
+ */
+#ifndef PYM_PROFILE_H
+#define PYM_PROFILE_H
+
+#include "json.h"
+#include "poisson.h"
+#include "sysalloc.h"
+
+/* Bytes between two samples on average; 0 while there is no profile. */
+extern uint64_t pym_profile_interval PYM_HIDDEN;
+
+/* Begins, if the option says so and the system allocator allows it.  At the start only.
+ */
+void pym_profile_init(void);
+
+/* The bytes to ask of the system for a sampled block, 0 if there are too many; then
+ * what makes one of them. */
+size_t pym_profile_room(size_t size, size_t alignment);
+void *pym_profile_adopt(void *base, size_t alignment, const struct pym_weight *weight);
+
+/* Ends a sample; returns the system's block. */
+void *pym_profile_release(void *block);
+
+/* Makes the system's block, which was just released and may have been moved, one with a
+ * header again: a sample, or for a weight of NULL, none. */
+void *pym_profile_readopt(void *base, const struct pym_weight *weight);
+
+struct pym_profile_header {
+    void *sample;
+    uint32_t magic;
+    uint32_t distance; /* from base */
+    uint64_t unused;
+    uint64_t word; /* 0 */
+};
+
+enum { PYM_PROFILE_MAGIC = 0x53616d70 };
+
+PYM_INLINE struct pym_profile_header *pym_profile_header_of(void *block)
+{
+    return (struct pym_profile_header *)block - 1;
+}
+
+/* Of a block of the system. */
+PYM_INLINE bool pym_profile_owns(void *block)
+{
+    return PYM_UNLIKELY(pym_profile_interval != 0) &&
+           pym_sysalloc_chunk_word(block) == 0 &&
+           pym_profile_header_of(block)->magic == PYM_PROFILE_MAGIC;
+}
+
+PYM_INLINE void *pym_profile_base(void *block)
+{
+    return (char *)block - pym_profile_header_of(block)->distance;
+}
+
+/* Writes the profile in the text form of gperftools, which jeprof and pprof read, and
+ * more behind that; reason says why.  Tells whether the descriptor took everything. */
+bool pym_profile_write(int fd, const char *reason);
+
+/* Adds the live samples to a snapshot. */
+void pym_profile_write_samples(struct pym_json *json);
+
+/* In a forked child. */
+void pym_profile_after_fork(void);
+
+#endif
