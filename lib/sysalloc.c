@@ -153,7 +153,8 @@ static void *next_symbol(const char *name)
         return NULL;
     }
 #endif
-    return dlsym(RTLD_NEXT, name);
+    /* A sanitizer's malloc may be the program's own; builds for them have none here. */
+    return dlsym(PYM_ASAN || PYM_TSAN ? RTLD_DEFAULT : RTLD_NEXT, name);
 }
 
 /* The address of the object that a function lies in; NULL if unknown. */

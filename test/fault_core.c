@@ -707,6 +707,11 @@ static const struct tap_case cases[] = {
 
 int main(int argc, char **argv)
 {
+#ifdef __clang__
+    if (PYM_ASAN || PYM_TSAN) {
+        return skip_all("the sanitizer's runtime is in the program and meets the faults");
+    }
+#endif
     fault_init();
     return fault.armed ? one_try() : TAP_RUN(cases, argc, argv);
 }
