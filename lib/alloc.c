@@ -41,7 +41,9 @@ void pym_alloc_init(void)
     aligned_small_max = PYM_SMALL_MAX;
     if (pym_sysalloc.usable_size != NULL) {
         pym_guard_init();
-        pym_profile_init();
+        if (PYM_OPTION(profile) != 0) {
+            pym_profile_init();
+        }
     }
     bool has_samples = pym_guard_size != 0 || pym_profile_interval != 0;
     room_of = has_samples ? room_of_any : pym_sysalloc.usable_size;

@@ -1,7 +1,6 @@
 #include "history.h"
 
 #include "os.h"
-#include "snapshot.h"
 #include "stats.h"
 
 #include <string.h>
@@ -25,7 +24,7 @@ static uint64_t due_ms;
 
 int pym_history_wait_ms(void)
 {
-    uint64_t now = pym_snapshot_uptime_ms();
+    uint64_t now = pym_os_uptime_ms();
     return now < due_ms ? (int)(due_ms - now) : 0;
 }
 
@@ -41,7 +40,7 @@ static void thin_out(void)
 
 void pym_history_note(void)
 {
-    uint64_t now = pym_snapshot_uptime_ms();
+    uint64_t now = pym_os_uptime_ms();
     if (now < due_ms) {
         return;
     }
@@ -58,7 +57,7 @@ void pym_history_note(void)
         .dirty = totals.dirty_bytes,
         .cached = totals.large_cached_bytes,
     };
-    uint64_t took_ms = pym_snapshot_uptime_ms() - now;
+    uint64_t took_ms = pym_os_uptime_ms() - now;
     due_ms = now + (took_ms * LOOK_PART > pause_ms ? took_ms * LOOK_PART : pause_ms);
 }
 

@@ -92,7 +92,9 @@ static void child_of_fork(void)
 static void handle_fork_in_child(void)
 {
     child_of_fork();
-    pym_observe_after_fork();
+    if (pym_observe_is_wanted()) {
+        pym_observe_after_fork();
+    }
 }
 
 #ifdef __GLIBC__
@@ -128,10 +130,14 @@ static __attribute__((constructor(101))) void start(void)
     pym_os_mark_process();
     pym_lock_on_fork(child_of_fork);
     (void)register_atfork(handle_fork_in_child);
-    pym_observe_start();
+    if (pym_observe_is_wanted()) {
+        pym_observe_start();
+    }
 }
 
 static __attribute__((destructor(101))) void finish(void)
 {
-    pym_observe_finish();
+    if (pym_observe_is_wanted()) {
+        pym_observe_finish();
+    }
 }

@@ -79,7 +79,6 @@ static bool is_reporting(void)
 
 void pym_observe_start(void)
 {
-    pym_snapshot_start();
     if (is_reporting() && PYM_OPTION_TEXT_OF(stats_file) == NULL) {
         keep_standard_error();
     }

@@ -223,9 +223,16 @@ int pym_os_process_id(void)
 
 /* A page that the kernel wipes in the child of a fork; NULL if it cannot. */
 static _Atomic uint8_t *process_mark;
+static uint64_t marked_ms;
+
+uint64_t pym_os_uptime_ms(void)
+{
+    return pym_os_now_ms() - marked_ms;
+}
 
 void pym_os_mark_process(void)
 {
+    marked_ms = pym_os_now_ms();
     if (process_mark == NULL) {
         size_t size = pym_os_page_size();
         void *page = pym_os_map(size);

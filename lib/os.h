@@ -40,6 +40,9 @@ void pym_os_random(void *out, size_t size);
 /* Milliseconds of a monotonic clock of a few milliseconds' grain; cheap. */
 uint64_t pym_os_now_ms(void);
 
+/* The same since the process was marked (below). */
+uint64_t pym_os_uptime_ms(void);
+
 /* Nanoseconds since the epoch. */
 uint64_t pym_os_date_ns(void);
 

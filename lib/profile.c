@@ -64,17 +64,13 @@ static uint64_t start_ns;
 
 void pym_profile_init(void)
 {
-    uint64_t interval = PYM_OPTION(profile);
-    if (interval == 0) {
-        return;
-    }
     if (!pym_sysalloc.has_word) {
         pym_check_warn("no heap profile", "the system allocator is not glibc's");
         return;
     }
     pym_trace_init();
     start_ns = pym_os_date_ns();
-    pym_profile_interval = interval;
+    pym_profile_interval = PYM_OPTION(profile);
 }
 
 /* ---- memory ---- */

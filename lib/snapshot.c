@@ -16,18 +16,6 @@
 
 enum { SCHEMA = 1 };
 
-static uint64_t started_ms;
-
-void pym_snapshot_start(void)
-{
-    started_ms = pym_os_now_ms();
-}
-
-uint64_t pym_snapshot_uptime_ms(void)
-{
-    return pym_os_now_ms() - started_ms;
-}
-
 /* ---- members ---- */
 
 static void write_identity(struct pym_json *json)
@@ -40,7 +28,7 @@ static void write_identity(struct pym_json *json)
     pym_json_number(json, "pid", (uint64_t)pym_os_process_id());
     pym_json_text(json, "program", name);
     pym_json_number(json, "time_ns", pym_os_date_ns());
-    pym_json_number(json, "uptime_ns", pym_snapshot_uptime_ms() * 1000000);
+    pym_json_number(json, "uptime_ns", pym_os_uptime_ms() * 1000000);
 }
 
 static void write_small(struct pym_json *json, const struct pymalloc_totals *totals)

@@ -15,8 +15,4 @@
  * NULL, may add members.  Tells whether the descriptor took everything. */
 bool pym_snapshot_write(int fd, unsigned flags, void (*more)(struct pym_json *json));
 
-/* When the library was loaded. */
-void pym_snapshot_start(void);
-uint64_t pym_snapshot_uptime_ms(void);
-
 #endif

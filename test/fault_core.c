@@ -709,7 +709,9 @@ int main(int argc, char **argv)
 {
 #ifdef __clang__
     if (PYM_ASAN || PYM_TSAN) {
-        return skip_all("the sanitizer's runtime is in the program and meets the faults");
+        printf("1..0 # SKIP the sanitizer's runtime is in the program and meets the "
+               "faults\n");
+        return 0;
     }
 #endif
     fault_init();
