@@ -72,13 +72,8 @@ void pym_poisson_advance(struct pym_poisson *poisson, unsigned cls, int64_t byte
     }
 }
 
-static uint64_t rounded(double value)
-{
-    return (uint64_t)(value + 0.5);
-}
-
-/* Whether the events fall on one block of so many bytes: it then stands for as many as
- * would have to come by until one is taken. */
+/* Whether the events fall on one block of so many bytes: it then stands for as many
+ * bytes as would have to come by until one is taken. */
 static bool falls_on(struct pym_poisson *poisson, unsigned cls, size_t size,
                      struct pym_weight *weight)
 {
@@ -88,8 +83,24 @@ static bool falls_on(struct pym_poisson *poisson, unsigned cls, size_t size,
     }
     poisson->left[cls] = gap(poisson);
     double blocks = 1 / inclusion((double)size / (double)poisson->interval);
-    weight->blocks = rounded(blocks);
-    weight->bytes = rounded(blocks * (double)size);
+    weight->bytes = (uint64_t)(blocks * (double)size + 0.5);
+    return true;
+}
+
+/* Up or down at random, so that sums stay right. */
+static uint64_t blocks_in(struct pym_poisson *poisson, uint64_t bytes, size_t size)
+{
+    return (bytes + draw(poisson) % size) / size;
+}
+
+static bool falls_on_small(struct pym_poisson *poisson, unsigned cls,
+                           struct pym_weight *weight)
+{
+    size_t size = pym_class_size(cls);
+    if (!falls_on(poisson, cls, size, weight)) {
+        return false;
+    }
+    weight->blocks = blocks_in(poisson, weight->bytes, size);
     return true;
 }
 
@@ -98,7 +109,7 @@ static void settle(struct pym_poisson *poisson, unsigned cls, struct pym_weight 
 {
     size_t size = pym_class_size(cls);
     weight->bytes = poisson->events[cls] * poisson->interval;
-    weight->blocks = (weight->bytes + size / 2) / size;
+    weight->blocks = blocks_in(poisson, weight->bytes, size);
     poisson->events[cls] = 0;
 }
 
@@ -111,7 +122,7 @@ bool pym_poisson_take(struct pym_poisson *poisson, unsigned cls,
     }
     if (poisson->interval <= PYM_POISSON_EXACT) {
         *again = true;
-        return falls_on(poisson, cls, pym_class_size(cls), weight);
+        return falls_on_small(poisson, cls, weight);
     }
     if (poisson->events[cls] == 0) {
         return false;
@@ -132,7 +143,7 @@ bool pym_poisson_take_large(struct pym_poisson *poisson, size_t size, unsigned l
         !falls_on(poisson, PYM_POISSON_LARGE, size * like_it, weight)) {
         return false;
     }
-    weight->blocks = (weight->bytes + size / 2) / size;
+    weight->blocks = blocks_in(poisson, weight->bytes, size);
     return true;
 }
 

@@ -147,24 +147,28 @@ static bool may_look(int client)
            (peer.uid == geteuid() || peer.uid == 0);
 }
 
-/* The first line, without its end; false if none comes. */
+/* The first line, without its end; false if it is none or too long.  What else there is
+ * is read as well: to close a connection with something unread would lose the answer.
+ */
 static bool receive(int client, char *request)
 {
+    char rest[REQUEST_MOST];
     size_t length = 0;
-    while (length < REQUEST_MOST - 1) {
-        ssize_t got = recv(client, request + length, REQUEST_MOST - 1 - length, 0);
+    for (;;) {
+        bool has_room = length < REQUEST_MOST - 1;
+        char *to = has_room ? request + length : rest;
+        ssize_t got =
+            recv(client, to, has_room ? REQUEST_MOST - 1 - length : sizeof(rest), 0);
         if (got <= 0) {
             return false;
         }
         length += (size_t)got;
-        request[length] = '\0';
-        char *end = strchr(request, '\n');
+        char *end = memchr(to, '\n', (size_t)got);
         if (end != NULL) {
             *end = '\0';
-            return true;
+            return has_room;
         }
     }
-    return false;
 }
 
 static void serve(int client)
@@ -175,11 +179,11 @@ static void serve(int client)
     (void)setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &receive_limit,
                      sizeof(receive_limit));
     (void)setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &send_limit, sizeof(send_limit));
+    bool is_line = receive(client, request);
     if (!may_look(client)) {
-        answer_error(client,
-                     "only the user that the process belongs to may look at it");
-    } else if (!receive(client, request)) {
-        answer_error(client, "the request is not a line");
+        answer_error(client, "only the process's own user may look at it");
+    } else if (!is_line) {
+        answer_error(client, "the request is not a short line");
     } else {
         answer(client, request);
     }

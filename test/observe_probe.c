@@ -1,0 +1,140 @@
+/* Not a test: observe.sh looks at what this program tells.  Its arguments are commands:
+ *
+ *     hold COUNT SIZE   allocates blocks and keeps them
+ *     strand COUNT      blocks of 64 bytes, freed by a thread that then sleeps
+ *     json FLAGS        writes a snapshot to standard output
+ *     fails             checks the errors of pymalloc_stats_json
+ *     info              what mallinfo2, pymalloc_stats and JSON tell of the same heap
+ *     rename NAME       gives the process another name
+ *     close             closes all descriptors above standard error
+ *     fork              goes on in a child, whose end the parent waits for
+ *     ready             prints the process's id
+ *     wait              until standard input ends
+ *     signal            a signal 10, and half a second for what it asks for
+ */
+#include "support.h"
+
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void **held;
+static void *stranded[1000];
+static long strandable;
+
+static void hold(long count, size_t size)
+{
+    for (long i = 0; i < count; i++) {
+        void **block = opaque(malloc(size));
+        *block = held;
+        held = block;
+    }
+}
+
+static _Noreturn void *free_and_sleep(void *arg)
+{
+    pthread_barrier_t *barrier = arg;
+    for (long i = 0; i < strandable; i++) {
+        free(stranded[i]);
+    }
+    pthread_barrier_wait(barrier);
+    for (;;) {
+        pause();
+    }
+}
+
+static void strand(long count)
+{
+    static pthread_barrier_t barrier;
+    pthread_t thread;
+    strandable = count;
+    for (long i = 0; i < count; i++) {
+        stranded[i] = opaque(malloc(64));
+    }
+    pthread_barrier_init(&barrier, NULL, 2);
+    pthread_create(&thread, NULL, free_and_sleep, &barrier);
+    pthread_barrier_wait(&barrier);
+}
+
+static void fails(void)
+{
+    printf("flags %d\n", pymalloc_stats_json(1, 2) == EINVAL);
+    printf("descriptor %d\n", pymalloc_stats_json(-1, 0) == EIO);
+    printf("profile %d\n", pymalloc_profile_write(1) == ENOTSUP);
+    fflush(stdout);
+}
+
+static void info(void)
+{
+    struct pymalloc_totals totals;
+    struct mallinfo2 whole = mallinfo2();
+    pymalloc_stats(&totals);
+    printf("%zu %zu %ju %ju\n", whole.uordblks, whole.hblkhd,
+           (uintmax_t)totals.small_live_bytes, (uintmax_t)totals.large_cached_bytes);
+    fflush(stdout);
+}
+
+static void wait_for_end(void)
+{
+    char c;
+    while (read(0, &c, 1) > 0) {
+    }
+}
+
+static void go_on_in_child(void)
+{
+    pid_t pid = fork();
+    if (pid != 0) {
+        int status;
+        waitpid(pid, &status, 0);
+        _exit(0);
+    }
+}
+
+static void ask_by_signal(void)
+{
+    struct timespec half = {0, 500000000};
+    raise(10);
+    nanosleep(&half, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *command = argv[i];
+        if (strcmp(command, "hold") == 0) {
+            hold(atol(argv[i + 1]), (size_t)atol(argv[i + 2]));
+            i += 2;
+        } else if (strcmp(command, "strand") == 0) {
+            strand(atol(argv[++i]));
+        } else if (strcmp(command, "json") == 0) {
+            pymalloc_stats_json(1, (unsigned)atoi(argv[++i]));
+        } else if (strcmp(command, "fails") == 0) {
+            fails();
+        } else if (strcmp(command, "info") == 0) {
+            info();
+        } else if (strcmp(command, "rename") == 0) {
+            prctl(PR_SET_NAME, argv[++i]);
+        } else if (strcmp(command, "close") == 0) {
+            for (int fd = 3; fd < 1024; fd++) {
+                close(fd);
+            }
+        } else if (strcmp(command, "fork") == 0) {
+            go_on_in_child();
+        } else if (strcmp(command, "ready") == 0) {
+            printf("%d\n", (int)getpid());
+            fflush(stdout);
+        } else if (strcmp(command, "wait") == 0) {
+            wait_for_end();
+        } else if (strcmp(command, "signal") == 0) {
+            ask_by_signal();
+        } else {
+            fprintf(stderr, "%s?\n", command);
+            return 1;
+        }
+    }
+    return 0;
+}
