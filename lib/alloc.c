@@ -27,8 +27,7 @@ static size_t room_of_any(void *block)
         return pym_guard_usable_size(block);
     }
     if (pym_profile_owns(block)) {
-        return pym_sysalloc.usable_size(pym_profile_base(block)) -
-               pym_profile_header_of(block)->distance;
+        return pym_profile_header_of(block)->size;
     }
     return pym_sysalloc.usable_size(block);
 }
@@ -87,7 +86,7 @@ static PYM_COLD void *profiled(struct pym_heap *heap, size_t size, size_t alignm
                  : alignment <= PYM_GRAIN
                      ? pym_syscache_miss(cache, room, false)
                      : pym_syscache_aligned(cache, alignment, room);
-    return base != NULL ? pym_profile_adopt(base, alignment, weight) : NULL;
+    return base != NULL ? pym_profile_adopt(base, size, alignment, weight) : NULL;
 }
 
 /* A small block, from a heap that counts for the profile. */
@@ -99,7 +98,7 @@ static PYM_COLD void *refill_profiled(struct pym_heap *heap, size_t size)
     if (pym_poisson_take(&heap->poisson, cls, &weight, &again)) {
         /* As a block of the class would be aligned, which some programs trust in. */
         size_t block_size = pym_class_size(cls);
-        void *block = profiled(heap, size, block_size & -block_size, &weight);
+        void *block = profiled(heap, block_size, block_size & -block_size, &weight);
         if (block != NULL) {
             return block;
         }
@@ -284,7 +283,7 @@ PYM_NOINLINE void pym_alloc_free_foreign(void *block)
 static void *large_calloc(size_t size)
 {
     struct pym_syscache *cache = pym_thread.cache;
-    if (size <= PYM_CACHED_MAX && cache != NULL) {
+    if (size - 1 <= pym_thread.cached_last) {
         void *block = pym_syscache_take(cache, size - 1);
         if (block != NULL) {
             block = cache->countdown != 0 ? block : pym_alloc_tick(block, size);
@@ -394,24 +393,21 @@ static PYM_COLD void *resize_profiled(void *block, size_t usable, size_t size)
     if (room == 0 || (has_header && distance != sizeof(struct pym_profile_header))) {
         return move(block, usable, size); /* it was aligned */
     }
-    void *base = has_header ? pym_profile_release(block) : block;
+    void *base = has_header ? pym_profile_base(block) : block;
     void *moved = pym_syscache_resize(heap != NULL ? &heap->cache : NULL, base,
                                       usable + distance, room);
     if (moved == NULL) {
-        if (has_header) {
-            (void)pym_profile_readopt(base, NULL);
-        }
         return out_of_memory();
     }
     if (has_header) {
-        return pym_profile_readopt(moved, is_sample ? &weight : NULL);
+        return pym_profile_readopt(moved, block, size, is_sample ? &weight : NULL);
     }
     if (!is_sample) {
         return moved;
     }
     memmove((char *)moved + sizeof(struct pym_profile_header), moved,
             usable < size ? usable : size);
-    return pym_profile_adopt(moved, PYM_GRAIN, &weight);
+    return pym_profile_adopt(moved, size, PYM_GRAIN, &weight);
 }
 
 static void *realloc_foreign(void *block, size_t size)

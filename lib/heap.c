@@ -405,6 +405,17 @@ void *pym_heap_refill_one(struct pym_heap *heap, unsigned cls)
     return block;
 }
 
+void pym_heap_empty_bins(struct pym_heap *heap)
+{
+    for (unsigned cls = 0; cls < PYM_CLASSES; cls++) {
+        struct pym_pool *pool = heap->active[cls];
+        if (pool != NULL) {
+            count_recycled(heap, pool);
+            rest(heap, pool, count_free(pool));
+        }
+    }
+}
+
 /* ---- giving back ---- */
 
 /* An active pool without a block in use need not stay. */

@@ -24,8 +24,8 @@
 
 #include "harden.h"
 #include "lock.h"
-#include "poisson.h"
 #include "pool.h"
+#include "profile.h"
 #include "remote.h"
 #include "sampler.h"
 #include "syscache.h"
@@ -79,19 +79,21 @@ struct pym_thread {
     void *bin[PYM_CLASSES];
     struct pym_heap *heap;
     struct pym_syscache *cache; /* the heap's; NULL if blocks may not be cached */
-    size_t cached_last;         /* PYM_CACHED_MAX - 1 if they may, else 0 */
-    bool ended;     /* the heap has been handed on; there will be no other */
-    uint8_t rounds; /* of thread-specific destructors seen so far */
+    size_t cached_last; /* PYM_CACHED_MAX - 1 if a hit may be had there, else 0 */
+    bool ended;         /* the heap has been handed on; there will be no other */
+    uint8_t rounds;     /* of thread-specific destructors seen so far */
 };
 
 extern __thread struct pym_thread pym_thread PYM_HIDDEN
     __attribute__((tls_model("initial-exec")));
 
-/* Lets the thread use the cache of a heap, or none. */
+/* Lets the thread use the cache of a heap, or none.  Where the profile is to see every
+ * block, one that is asked for is no hit. */
 PYM_INLINE void pym_thread_set_cache(struct pym_syscache *cache)
 {
+    bool has_hits = cache != NULL && pym_profile_interval - 1 >= PYM_POISSON_EXACT;
     pym_thread.cache = cache;
-    pym_thread.cached_last = cache != NULL ? PYM_CACHED_MAX - 1 : 0;
+    pym_thread.cached_last = has_hits ? PYM_CACHED_MAX - 1 : 0;
 }
 
 /*
@@ -102,6 +104,9 @@ void *pym_heap_refill(struct pym_heap *heap, unsigned cls);
 
 /* The same, but the next malloc of the class is to come by as well. */
 void *pym_heap_refill_one(struct pym_heap *heap, unsigned cls);
+
+/* Lets the next malloc of every class come by. */
+void pym_heap_empty_bins(struct pym_heap *heap);
 
 /* Does what a pool's countdown, now zero, was waiting for. */
 void pym_heap_event(struct pym_pool *pool);

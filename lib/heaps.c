@@ -112,6 +112,7 @@ void pym_heaps_start_sampling(struct pym_heap *heap)
         uint64_t seed;
         pym_os_random(&seed, sizeof(seed));
         pym_poisson_start(&heap->poisson, pym_profile_interval, seed);
+        pym_heap_empty_bins(heap);
     }
 }
 

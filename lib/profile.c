@@ -315,7 +315,8 @@ size_t pym_profile_room(size_t size, size_t alignment)
                : room;
 }
 
-void *pym_profile_adopt(void *base, size_t alignment, const struct pym_weight *weight)
+void *pym_profile_adopt(void *base, size_t size, size_t alignment,
+                        const struct pym_weight *weight)
 {
     size_t distance = distance_for(alignment);
     char *block = (char *)base + distance;
@@ -323,13 +324,14 @@ void *pym_profile_adopt(void *base, size_t alignment, const struct pym_weight *w
         .sample = weight != NULL ? begin_sample(block, weight) : NULL,
         .magic = PYM_PROFILE_MAGIC,
         .distance = (uint32_t)distance,
+        .size = size,
     };
     return block;
 }
 
-void *pym_profile_release(void *block)
+/* The header may lie elsewhere by now. */
+static void end_sample(const struct pym_profile_header *header, const void *block)
 {
-    struct pym_profile_header *header = pym_profile_header_of(block);
     struct sample *sample = header->sample;
     if (sample != NULL) {
         pym_lock(&lock);
@@ -339,13 +341,21 @@ void *pym_profile_release(void *block)
         }
         pym_unlock(&lock);
     }
+}
+
+void *pym_profile_release(void *block)
+{
+    struct pym_profile_header *header = pym_profile_header_of(block);
+    end_sample(header, block);
     header->magic = 0; /* a second free is the system allocator's to find */
     return pym_profile_base(block);
 }
 
-void *pym_profile_readopt(void *base, const struct pym_weight *weight)
+void *pym_profile_readopt(void *base, const void *old_block, size_t size,
+                          const struct pym_weight *weight)
 {
-    return pym_profile_adopt(base, PYM_GRAIN, weight);
+    end_sample(base, old_block);
+    return pym_profile_adopt(base, size, PYM_GRAIN, weight);
 }
 
 void pym_profile_after_fork(void)

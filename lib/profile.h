@@ -5,7 +5,7 @@
  *
  * A sampled block, of whatever size, is a block of the system with a header in front:
  *
- *     | system block ...  | sample | magic, distance |  -  | 0 | the program's block
+ *     | system block ...  | sample | magic, distance | size | 0 | the program's block
  *     ^ base                                                   ^ aligned as it has to
  * be
  *
@@ -32,21 +32,23 @@ void pym_profile_init(void);
 /* The bytes to ask of the system for a sampled block, 0 if there are too many; then
  * what makes one of them. */
 size_t pym_profile_room(size_t size, size_t alignment);
-void *pym_profile_adopt(void *base, size_t alignment, const struct pym_weight *weight);
+void *pym_profile_adopt(void *base, size_t size, size_t alignment,
+                        const struct pym_weight *weight);
 
 /* Ends a sample; returns the system's block. */
 void *pym_profile_release(void *block);
 
-/* Makes the system's block, which was just released and may have been moved, one with a
- * header again: a sample, or for a weight of NULL, none. */
-void *pym_profile_readopt(void *base, const struct pym_weight *weight);
+/* The system has resized, and perhaps moved, what is now at base and was the block:
+ * that is no sample any more; the new block is one of a weight, or for NULL, none. */
+void *pym_profile_readopt(void *base, const void *old_block, size_t size,
+                          const struct pym_weight *weight);
 
 struct pym_profile_header {
     void *sample;
     uint32_t magic;
     uint32_t distance; /* from base */
-    uint64_t unused;
-    uint64_t word; /* 0 */
+    size_t size;       /* that the program may use */
+    uint64_t word;     /* 0 */
 };
 
 enum { PYM_PROFILE_MAGIC = 0x53616d70 };
