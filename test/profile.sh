@@ -150,7 +150,7 @@ no_profile() {
         ! [ -e "$scratch/1.heap" ]
 }
 
-plan 19
+plan 18
 check "every block, if told so" told profile:1 turns \
     "p['small'] == [0, 0, 20000, 960000]" "p['other'] == [0, 0, 20000, 960000]" \
     "p['zeroed'] == [0, 0, 20000, 2240000]" "total[3] < 50000000"
@@ -174,5 +174,4 @@ check "none without the option" no_profile
 check "stress_model with many samples" passes stress_model 2k
 check "stress_model with some" passes stress_model 64k
 check "stress_handoff with many samples" passes stress_handoff 2k
-check "api_realloc" passes api_realloc 1
 done_testing
