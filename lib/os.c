@@ -52,6 +52,14 @@ static void *map_pages(size_t size, int protection, int flags)
     return result < 0 && result > -4096 ? NULL : (void *)result;
 }
 
+/* Whether pages are in a core file.  The kernel leaves out what was never written to,
+ * but a debugger that makes one goes by the mappings, and would write all of them. */
+static void set_dumped(void *start, size_t size, bool is_dumped)
+{
+    (void)raw_call3(SYS_madvise, (long)start, (long)size,
+                    is_dumped ? MADV_DODUMP : MADV_DONTDUMP);
+}
+
 void *pym_os_reserve(size_t size, size_t alignment)
 {
     size_t span = size + alignment;
@@ -70,13 +78,18 @@ void *pym_os_reserve(size_t size, size_t alignment)
     if (before != alignment) {
         pym_os_unmap(aligned + size, alignment - before);
     }
+    set_dumped(aligned, size, false);
     return aligned;
 }
 
 int pym_os_commit(void *start, size_t size)
 {
-    return (int)-raw_call3(SYS_mprotect, (long)start, (long)size,
-                           PROT_READ | PROT_WRITE);
+    long result =
+        raw_call3(SYS_mprotect, (long)start, (long)size, PROT_READ | PROT_WRITE);
+    if (result == 0) {
+        set_dumped(start, size, true);
+    }
+    return (int)-result;
 }
 
 int pym_os_decommit(void *start, size_t size)
@@ -84,7 +97,11 @@ int pym_os_decommit(void *start, size_t size)
     long result =
         raw_call6(SYS_mmap, (long)start, (long)size, PROT_NONE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    return result < 0 && result > -4096 ? (int)-result : 0;
+    if (result < 0 && result > -4096) {
+        return (int)-result;
+    }
+    set_dumped(start, size, false);
+    return 0;
 }
 
 int pym_os_purge(void *start, size_t size)
