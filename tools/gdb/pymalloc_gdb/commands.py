@@ -49,20 +49,22 @@ class Command(gdb.Command):
             raise gdb.GdbError("The heap cannot be read: %s." % error) from None
 
 
+def evaluate(text):
+    """The value of an expression; an array or structure stands for its address."""
+    try:
+        value = gdb.parse_and_eval(text)
+        codes = (gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION)
+        if plain(value.type).code in codes:
+            value = value.address
+        return int(value)
+    except (gdb.error, TypeError) as error:
+        raise gdb.GdbError("%s: %s" % (text, error)) from None
+
+
 def address_of(text):
-    """The pointer that an expression stands for; an array or structure is at one."""
     if not text:
         raise gdb.GdbError("An expression is needed that stands for an address.")
-    value = gdb.parse_and_eval(text)
-    if plain(value.type).code in (
-        gdb.TYPE_CODE_ARRAY,
-        gdb.TYPE_CODE_STRUCT,
-        gdb.TYPE_CODE_UNION,
-    ):
-        if value.address is None:
-            raise gdb.GdbError("%s has no address." % text)
-        value = value.address
-    return int(value) & WORD_MASK
+    return evaluate(text) & WORD_MASK
 
 
 class Info(Command):
@@ -105,7 +107,7 @@ class Pools(Command):
     def run(self, view, argument):
         pools = view.pools
         if argument:
-            size = int(gdb.parse_and_eval(argument))
+            size = evaluate(argument)
             if not 0 < size <= SMALL_MAX:
                 raise gdb.GdbError("Pools have blocks of 1 to %d bytes." % SMALL_MAX)
             pools = [p for p in pools if p.size - GRAIN < size <= p.size]

@@ -180,7 +180,11 @@ class Finder:
         free, broken = view.free_blocks(pool)
         if number in free:
             lists = {"bin": "in its heap's bin", "pool": "in the pool's list"}
-            return "free: %s" % lists[free[number]], False
+            text = "free: %s" % lists[free[number]]
+            if broken == block:
+                word = view.memory.near_word(block)
+                text += ", which ends here: the first word, %#x, is no link" % word
+            return text, False
         if pool.row.state == POOL_SPARE:
             return "free: its whole pool is", False
         if view.states:
