@@ -531,6 +531,29 @@ static void show_child(void)
     gdb_stop();
 }
 
+/* A block that is written to after it was freed breaks the list that it is in. */
+static void show_overwritten(void)
+{
+    enum { BLOCKS = 400, FREED = 4, WRITTEN = FREED - 2 };
+    char *blocks[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks[i] = malloc(64);
+    }
+    for (int i = 0; i < FREED; i++) {
+        free(blocks[i]);
+    }
+    memset(opaque(blocks[WRITTEN]), 'a', 24);
+    say('?', "an overwritten block");
+    say('!', "pymalloc info %#lx", number(blocks[WRITTEN]));
+    say('=', "^state free: in the pool's list, which ends here: the first word, "
+             "0x6161616161616161, is no link$");
+    say('?', "a block behind it");
+    say('!', "pymalloc info %#lx", number(blocks[0]));
+    say('=', "^state live, or lost: the list of free blocks ends at %#lx$",
+        number(blocks[WRITTEN]));
+    gdb_stop();
+}
+
 /* ------------------------------------------------------------------- numbers */
 
 static void say_number(const char *name, size_t value)
@@ -622,6 +645,8 @@ int main(int argc, char **argv)
         show_guarded();
     } else if (strcmp(argv[1], "child") == 0) {
         show_child();
+    } else if (strcmp(argv[1], "overwritten") == 0) {
+        show_overwritten();
     } else if (strcmp(argv[1], "numbers") == 0) {
         show_numbers();
     }
