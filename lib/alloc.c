@@ -4,6 +4,7 @@
 #include "guard.h"
 #include "heaps.h"
 #include "lifecycle.h"
+#include "probe.h"
 #include "profile.h"
 #include "report.h"
 #include "sysalloc.h"
@@ -213,6 +214,7 @@ static PYM_NOINLINE void *large_miss(size_t size, bool zeroed)
     if (PYM_UNLIKELY(block == NULL) && pym_arena_fit()) {
         block = pym_syscache_miss(cache, size, zeroed);
     }
+    PYM_PROBE2(pymalloc, large, block, size);
     return PYM_LIKELY(block != NULL) ? block : out_of_memory();
 }
 

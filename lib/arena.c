@@ -4,6 +4,7 @@
 #include "lock.h"
 #include "options.h"
 #include "os.h"
+#include "probe.h"
 
 #include <string.h>
 
@@ -117,6 +118,7 @@ static bool make_arena(void)
     pym_region_publish();
     totals.made++;
     list_insert(index);
+    PYM_PROBE1(pymalloc, arena_made, pym_region_pool_start(first_pool(index)));
     return true;
 }
 
@@ -179,6 +181,7 @@ struct pym_pool *pym_arena_take(struct pym_heap *owner)
     }
     if (arena != 0) {
         pool = take_from(arena, owner);
+        PYM_PROBE2(pymalloc, pool_made, pym_region_pool_start(pool), owner);
     }
     pym_unlock(&lock);
     return pool;
@@ -202,6 +205,7 @@ void pym_arena_give(struct pym_pool *pool)
     struct pym_arena *arena = record(arena_index);
     pym_lock(&lock);
     PYM_ASSERT((arena->taken & bit) != 0);
+    PYM_PROBE2(pymalloc, pool_freed, pym_region_pool_start(pool), pool->owner);
     pool->state = PYM_POOL_FREE;
     pym_snapshot_order();
     pool->owner = PYM_NOBODY;
@@ -277,6 +281,7 @@ static size_t purge_arena(uint32_t index)
     list_insert(index);
     size_t bytes = (size_t)pym_count_bits(dirty & ~failed) << PYM_POOL_SHIFT;
     totals.purged_bytes += bytes;
+    PYM_PROBE2(pymalloc, arena_purged, pym_region_pool_start(first_pool(index)), bytes);
     return bytes;
 }
 

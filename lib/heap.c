@@ -4,6 +4,7 @@
 #include "check.h"
 #include "heaps.h"
 #include "os.h"
+#include "probe.h"
 #include "track.h"
 
 #include <string.h>
@@ -271,12 +272,14 @@ void pym_heap_drain(struct pym_heap *heap)
     if (pym_inbox_empty(&heap->inbox)) {
         return;
     }
+    uint64_t before = heap->received;
     void *rest = pym_inbox_take(&heap->inbox);
     while (rest != NULL) {
         struct pym_chain chain;
         rest = pym_inbox_next(rest, &chain);
         splice(heap, &chain);
     }
+    PYM_PROBE2(pymalloc, inbox_drained, heap, heap->received - before);
 }
 
 /* ---- allocations that need more than a pop ---- */

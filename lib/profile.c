@@ -4,6 +4,7 @@
 #include "lock.h"
 #include "options.h"
 #include "os.h"
+#include "probe.h"
 #include "process.h"
 #include "trace.h"
 
@@ -326,6 +327,9 @@ void *pym_profile_adopt(void *base, size_t size, size_t alignment,
         .distance = (uint32_t)distance,
         .size = size,
     };
+    if (weight != NULL) {
+        PYM_PROBE3(otel_memory, alloc, block, size, weight->bytes);
+    }
     return block;
 }
 
@@ -335,6 +339,7 @@ static void end_sample(const struct pym_profile_header *header, const void *bloc
     struct sample *sample = header->sample;
     if (sample != NULL) {
         pym_lock(&lock);
+        PYM_PROBE1(otel_memory, free, block);
         if (sample->block == block) { /* else it was forgotten in a fork */
             count_out(sample);
             sample->block = NULL;

@@ -11,7 +11,7 @@ lib=$srcdir/lib
 # layer: modules
 table='
 0: base atomic
-1: os print trace check lock sysalloc
+1: os print probe trace check lock sysalloc
 2: options report sizeclass track harden ledger canary sampler poisson writer json process
 3: region arena pool systrim guard profile
 4: heap heaps remote syscache transfer
