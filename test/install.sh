@@ -81,7 +81,7 @@ installed() {
     }
 }
 
-echo 1..22
+echo 1..25
 
 check "make install works" make_in_build install
 check "the shared library is there" installed libpymalloc.so.0
@@ -91,6 +91,9 @@ check "the archive is there" installed libpymalloc.a
 check "the header is there" installed pymalloc.h
 check "the pkg-config file is there" installed libpymalloc.pc
 check "the launcher is there" installed pymalloc
+check "the library's manual page is there" installed libpymalloc.3
+check "the launcher's manual page is there" installed pymalloc.1
+check "the options' manual page is there" installed pymalloc-options.7
 
 pc=$(find "$dest" -name libpymalloc.pc)
 lib=$(dirname "$(find "$dest" -name libpymalloc.so.0)")
