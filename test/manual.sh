@@ -74,7 +74,7 @@ has_the_version() { # page
 # Declarations as the header has them, one a line.
 declared() {
     sed -e 's|/\*.*\*/||' -e '/\/\*/,/\*\//d' -e '/^#/d' \
-        -e '/^struct .*{$/,/^};/d' -e '/^extern "C"/d' -e '/^}/d' "$header" | flat |
+        -e '/^\(struct\|enum\) .*{$/,/^};/d' -e '/^extern "C"/d' -e '/^}/d' "$header" | flat |
         sed -e 's/; */;\n/g' -e 's/^ *//' | grep '\<pymalloc_[a-z_]*(' | sort
 }
 
@@ -102,15 +102,16 @@ exported_names_are_told() {
 
 # Structures and the constants, in the header's order.
 types_are_the_headers() {
-    sed -n '/^struct /,/^};/s/.* \([a-z_]*\)\(\[[A-Z_]*\]\)*;.*/\1/p' "$header" \
+    sed -n '/^struct /,/^};/s/^ *[a-z0-9_]*_t \([a-z_]*\)\(\[[A-Z_]*\]\)*;.*/\1/p' "$header" \
         >"$scratch/members"
-    sed -n '/ struct pymalloc_[a-z_]* {/,/^ *};/s/.* \([a-z_]*\)\(\[[A-Z_]*\]\)*;.*/\1/p' \
+    sed -n '/ struct pymalloc_[a-z_]* {/,/^ *};/s/^ *[a-z0-9_]*_t \([a-z_]*\)\(\[[A-Z_]*\]\)*;.*/\1/p' \
         "$scratch/libpymalloc.3.text" >"$scratch/told"
     [ -s "$scratch/members" ] && quietly diff "$scratch/members" "$scratch/told"
 }
 
 constants_are_told() {
-    sed -n 's/^#define \(PYMALLOC_[A-Z_]*\) .*/\1/p' "$header" | while read -r name; do
+    sed -n -e 's/^#define \(PYMALLOC_[A-Z_]*\) .*/\1/p' \
+        -e 's/^ *\(PYMALLOC_[A-Z_]*\) = .*/\1/p' "$header" | while read -r name; do
         grep -q "\<$name\>" "$scratch/libpymalloc.3.text" || echo "$name"
     done >"$scratch/missing"
     is_empty "$scratch/missing"
