@@ -198,14 +198,16 @@ commands_told() {
     section COMMANDS <"$scratch/pymalloc.1.text" | sed -n 's/^   \([a-z]*\)$/\1/p' | sort
 }
 
-# What pymalloc --help names and what then has a help of its own.
+# What pymalloc --help names, in a list or behind the launcher's name, and what then has a
+# help of its own.
 commands_there() {
-    "$launcher" --help | sed -n \
-        -e 's/.*pymalloc \([a-z][a-z]*\)\>.*/\1/p' \
-        -e 's/^  *\([a-z][a-z]*\) .*/\1/p' | sort -u |
-        while read -r name; do
-            ! "$launcher" "$name" --help >/dev/null 2>&1 || echo "$name"
-        done
+    "$launcher" --help >"$scratch/help"
+    {
+        sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p' "$scratch/help"
+        sed -n 's/.*\<pymalloc \([a-z][a-z]*\).*/\1/p' "$scratch/help"
+    } | sort -u | while read -r name; do
+        if "$launcher" "$name" --help >/dev/null 2>&1; then echo "$name"; fi
+    done
 }
 
 commands_are_the_launchers() {
