@@ -87,7 +87,12 @@ static PYM_COLD void *profiled(struct pym_heap *heap, size_t size, size_t alignm
                  : alignment <= PYM_GRAIN
                      ? pym_syscache_miss(cache, room, false)
                      : pym_syscache_aligned(cache, alignment, room);
-    return base != NULL ? pym_profile_adopt(base, size, alignment, weight) : NULL;
+    void *block =
+        base != NULL ? pym_profile_adopt(base, size, alignment, weight) : NULL;
+    if (base != NULL && block == NULL) {
+        pym_syscache_pass(cache, base);
+    }
+    return block;
 }
 
 /* A small block, from a heap that counts for the profile. */
@@ -381,6 +386,12 @@ static bool is_cached(size_t size)
            pym_syscache_has(pym_thread.cache, size - 1);
 }
 
+/* Makes what has room for a header in front of its contents a block without one. */
+static void *without_header(char *base, size_t size)
+{
+    return memmove(base, base + sizeof(struct pym_profile_header), size);
+}
+
 /* With a heap profile, a large block that is resized is one that is allocated anew.  It
  * may have a header from now on, or from before; it is not copied but by the system. */
 static PYM_COLD void *resize_profiled(void *block, size_t usable, size_t size)
@@ -401,15 +412,18 @@ static PYM_COLD void *resize_profiled(void *block, size_t usable, size_t size)
     if (moved == NULL) {
         return out_of_memory();
     }
+    size_t kept = usable < size ? usable : size;
     if (has_header) {
-        return pym_profile_readopt(moved, block, size, is_sample ? &weight : NULL);
+        void *again =
+            pym_profile_readopt(moved, block, size, is_sample ? &weight : NULL);
+        return again != NULL ? again : without_header(moved, kept);
     }
     if (!is_sample) {
         return moved;
     }
-    memmove((char *)moved + sizeof(struct pym_profile_header), moved,
-            usable < size ? usable : size);
-    return pym_profile_adopt(moved, size, PYM_GRAIN, &weight);
+    memmove((char *)moved + sizeof(struct pym_profile_header), moved, kept);
+    void *sample = pym_profile_adopt(moved, size, PYM_GRAIN, &weight);
+    return sample != NULL ? sample : without_header(moved, kept);
 }
 
 static void *realloc_foreign(void *block, size_t size)

@@ -1,6 +1,6 @@
 /*
- * Static probes (USDT) at slow-path events: an instruction that does nothing, until perf,
- * bpftrace, SystemTap or gdb looks at it.
+ * Static probes (USDT) at slow-path events: an instruction that does nothing, until
+ * perf, bpftrace, SystemTap or gdb looks at it.
  *
  *     pymalloc:arena_made      address
  *     pymalloc:arena_purged    address, bytes    memory of free pools went back
@@ -8,11 +8,12 @@
  *     pymalloc:pool_freed      address, heap
  *     pymalloc:inbox_drained   heap, blocks      freed by other threads, taken back
  *     pymalloc:large           address, bytes    asked of the system allocator
- *     otel_memory:alloc        address, size, weight    a sample of the heap profile; it
- *                                                stands for weight bytes
- *     otel_memory:free         address           the sample was freed
+ *     otel_memory:alloc        address, size, weight    a sample of the heap profile;
+ * it stands for weight bytes otel_memory:free         address           the sample was
+ * freed
  *
- * Without the header <sys/sdt.h> at the build (Debian: systemtap-sdt-dev) there are none.
+ * Without the header <sys/sdt.h> at the build (Debian: systemtap-sdt-dev) there are
+ * none.
  */
 #ifndef PYM_PROBE_H
 #define PYM_PROBE_H

@@ -63,10 +63,66 @@ static struct {
 
 static uint64_t start_ns;
 
+/* ---- blocks that are known without a word in front ---- */
+
+/* A bucket is a cache line.  Who frees a block looks for it without the lock: it is
+ * his, so it stays where it is. */
+enum { KNOWN_BUCKETS = 1 << 14, KNOWN_SLOTS = PYM_CACHE_LINE / sizeof(uintptr_t) };
+
+static _Atomic uintptr_t (*known)[KNOWN_SLOTS]; /* NULL: not needed */
+
+static bool make_known(void)
+{
+    known = pym_os_map(KNOWN_BUCKETS * sizeof(*known));
+    return known != NULL;
+}
+
+/* The slot for a block that has a value; NULL if none has. */
+static _Atomic uintptr_t *find_known(const void *block, uintptr_t value)
+{
+    uint64_t hash = (uintptr_t)block * UINT64_C(0x9e3779b97f4a7c15);
+    _Atomic uintptr_t *slot = known[hash >> 40 & (KNOWN_BUCKETS - 1)];
+    for (size_t i = 0; i < KNOWN_SLOTS; i++) {
+        if (atomic_load_explicit(&slot[i], memory_order_relaxed) == value) {
+            return &slot[i];
+        }
+    }
+    return NULL;
+}
+
+bool pym_profile_knows(const void *block)
+{
+    return find_known(block, (uintptr_t)block) != NULL;
+}
+
+static bool change_known(const void *block, uintptr_t from, uintptr_t to)
+{
+    if (known == NULL) {
+        return true;
+    }
+    pym_lock(&lock);
+    _Atomic uintptr_t *slot = find_known(block, from);
+    if (slot != NULL) {
+        atomic_store_explicit(slot, to, memory_order_relaxed);
+    }
+    pym_unlock(&lock);
+    return slot != NULL;
+}
+
+static bool learn(const void *block)
+{
+    return change_known(block, 0, (uintptr_t)block);
+}
+
+static void forget(const void *block)
+{
+    (void)change_known(block, (uintptr_t)block, 0);
+}
+
 void pym_profile_init(void)
 {
-    if (!pym_sysalloc.has_word) {
-        pym_check_warn("no heap profile", "the system allocator is not glibc's");
+    if (!pym_sysalloc.has_word && !make_known()) {
+        pym_check_warn("no heap profile", "there is no memory for it");
         return;
     }
     pym_trace_init();
@@ -321,6 +377,9 @@ void *pym_profile_adopt(void *base, size_t size, size_t alignment,
 {
     size_t distance = distance_for(alignment);
     char *block = (char *)base + distance;
+    if (!learn(block)) {
+        return NULL;
+    }
     *pym_profile_header_of(block) = (struct pym_profile_header){
         .sample = weight != NULL ? begin_sample(block, weight) : NULL,
         .magic = PYM_PROFILE_MAGIC,
@@ -352,6 +411,7 @@ void *pym_profile_release(void *block)
 {
     struct pym_profile_header *header = pym_profile_header_of(block);
     end_sample(header, block);
+    forget(block);
     header->magic = 0; /* a second free is the system allocator's to find */
     return pym_profile_base(block);
 }
@@ -360,6 +420,7 @@ void *pym_profile_readopt(void *base, const void *old_block, size_t size,
                           const struct pym_weight *weight)
 {
     end_sample(base, old_block);
+    forget(old_block);
     return pym_profile_adopt(base, size, PYM_GRAIN, weight);
 }
 

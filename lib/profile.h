@@ -25,12 +25,11 @@
 /* Bytes between two samples on average; 0 while there is no profile. */
 extern uint64_t pym_profile_interval PYM_HIDDEN;
 
-/* Begins, if the option says so and the system allocator allows it.  At the start only.
- */
+/* Begins.  At the start only. */
 void pym_profile_init(void);
 
 /* The bytes to ask of the system for a sampled block, 0 if there are too many; then
- * what makes one of them. */
+ * what makes one of them, or returns NULL if it cannot be known for one. */
 size_t pym_profile_room(size_t size, size_t alignment);
 void *pym_profile_adopt(void *base, size_t size, size_t alignment,
                         const struct pym_weight *weight);
@@ -39,7 +38,8 @@ void *pym_profile_adopt(void *base, size_t size, size_t alignment,
 void *pym_profile_release(void *block);
 
 /* The system has resized, and perhaps moved, what is now at base and was the block:
- * that is no sample any more; the new block is one of a weight, or for NULL, none. */
+ * that is no sample any more; the new block is one of a weight, or for NULL, none.
+ * Returns NULL if it cannot be known for one. */
 void *pym_profile_readopt(void *base, const void *old_block, size_t size,
                           const struct pym_weight *weight);
 
@@ -58,12 +58,19 @@ PYM_INLINE struct pym_profile_header *pym_profile_header_of(void *block)
     return (struct pym_profile_header *)block - 1;
 }
 
+/* Where the system allocator keeps no word there, by a table of them. */
+bool pym_profile_knows(const void *block);
+
 /* Of a block of the system. */
 PYM_INLINE bool pym_profile_owns(void *block)
 {
-    return PYM_UNLIKELY(pym_profile_interval != 0) &&
-           pym_sysalloc_chunk_word(block) == 0 &&
-           pym_profile_header_of(block)->magic == PYM_PROFILE_MAGIC;
+    if (PYM_LIKELY(pym_profile_interval == 0)) {
+        return false;
+    }
+    return pym_sysalloc.has_word
+               ? pym_sysalloc_chunk_word(block) == 0 &&
+                     pym_profile_header_of(block)->magic == PYM_PROFILE_MAGIC
+               : pym_profile_knows(block);
 }
 
 PYM_INLINE void *pym_profile_base(void *block)

@@ -144,13 +144,21 @@ assert int(lines[1].split()[3].strip("[:")) > 5000, lines[1]
 ' "$scratch/python.heap"
 }
 
+# Its blocks have no word in front.
+on_jemalloc() {
+    LD_PRELOAD=$library:$jemalloc run profile:1 hold && has "$scratch/1.heap" \
+        "p['held'] == [200, 200000, 300, 300000]" &&
+        LD_PRELOAD=$library:$jemalloc run profile:1 grow && has "$scratch/1.heap" \
+        "p['grown'][:2] == [1, 5000]" && LD_PRELOAD=$library:$jemalloc passes stress_model 2k
+}
+
 no_profile() {
     rm -f "$scratch"/*.heap
     PYMALLOC=profile_file:$scratch/1.heap "$probe" hold 2>/dev/null &&
         ! [ -e "$scratch/1.heap" ]
 }
 
-plan 18
+plan 19
 check "every block, if told so" told profile:1 turns \
     "p['small'] == [0, 0, 20000, 960000]" "p['other'] == [0, 0, 20000, 960000]" \
     "p['zeroed'] == [0, 0, 20000, 2240000]" "total[3] < 50000000"
@@ -171,6 +179,12 @@ check "in snapshots" in_snapshots
 check "in the folder where it runs" where_it_runs
 check "in the hardened library" hardened
 check "none without the option" no_profile
+jemalloc=$(ldconfig -p 2>/dev/null | awk '/libjemalloc\.so\.2/ { print $NF; exit }')
+if [ -n "$jemalloc" ]; then
+    check "on another system allocator" on_jemalloc
+else
+    skip "on another system allocator" "there is no libjemalloc.so.2"
+fi
 check "stress_model with many samples" passes stress_model 2k
 check "stress_model with some" passes stress_model 64k
 check "stress_handoff with many samples" passes stress_handoff 2k
