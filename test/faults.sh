@@ -201,12 +201,15 @@ try() { # library, name, option, program, tries
 }
 
 everything="stress_model stress_handoff awk bash cc1 lua5.4 perl python3 sort sqlite3"
+# perl cannot bear it where each block may be refused: it writes to what Perl_Slab_Alloc
+# did not get, and asks for memory without end to say that there is none.
+bearing=$(echo "$everything" | sed 's/ perl / /')
 if [ "$PYM_TEST_FAULTS" = all ]; then
-    plan 26
+    plan 25
     for program in $everything; do
         try "$library" libpymalloc "" "$program" 100000
     done
-    for program in $everything; do
+    for program in $bearing; do
         try "$hardened" libpymalloc-hardened "" "$program" 25
     done
     for program in stress_handoff lua5.4 perl python3 sort sqlite3; do
