@@ -7,6 +7,7 @@
  */
 #include "alloc.h"
 #include "gc_check.h"
+#include "gc_reference.h"
 #include "print.h"
 
 #include <errno.h>
@@ -73,64 +74,6 @@ static bool map_objects(struct map *map, struct pygc_heap *heap)
 
 /* ---- references ---- */
 
-/* Of an object: in a slot, or, with NULL, visited by traverse. */
-typedef void reference_fn(void *const *slot, const void *object, void *arg);
-
-struct each {
-    reference_fn *fn;
-    void *arg;
-};
-
-static void pass_slot(void **slot, void *arg)
-{
-    const struct each *each = arg;
-    if (*slot != NULL) {
-        each->fn(slot, *slot, each->arg);
-    }
-}
-
-static int pass_visited(void *object, void *arg)
-{
-    const struct each *each = arg;
-    each->fn(NULL, object, each->arg);
-    return 0;
-}
-
-static void each_reference(struct pygc_header *header, reference_fn *fn, void *arg)
-{
-    const struct pygc_type *type = gc_type_of(header);
-    struct each each = {fn, arg};
-    if (!gc_is_traversed(type)) {
-        gc_each_strong_slot(type, gc_object_of(header), pass_slot, &each);
-    } else {
-        (void)type->traverse(gc_object_of(header), pass_visited, &each);
-    }
-}
-
-struct place {
-    const void *object;
-    void *const *slot;
-    bool is_found;
-};
-
-static void note_place(void *const *slot, const void *object, void *arg)
-{
-    struct place *place = arg;
-    if (!place->is_found && object == place->object) {
-        place->slot = slot;
-        place->is_found = true;
-    }
-}
-
-/* Where the first of an object's references to another is, in words. */
-static void describe_reference(struct pygc_header *from, const void *object, char *out,
-                               size_t size)
-{
-    struct place place = {.object = object};
-    each_reference(from, note_place, &place);
-    gc_check_describe_slot(from, place.slot, out, size);
-}
-
 static void count_reference(void *const *slot, const void *object, void *arg)
 {
     (void)slot;
@@ -139,7 +82,7 @@ static void count_reference(void *const *slot, const void *object, void *arg)
 
 static void count_references(struct pygc_header *header, void *arg)
 {
-    each_reference(header, count_reference, arg);
+    gc_each_reference(header, count_reference, arg);
 }
 
 /* ---- verifying ---- */
@@ -209,28 +152,19 @@ static void settle_slot(void *const *slot, const void *object, void *arg)
     found->balance = 0;
 }
 
-/* Where traverse tells the references of an object, it need not be able to before the
- * object is tracked for the first time. */
-static bool is_ready(const struct pygc_header *header)
-{
-    const struct pygc_type *type = gc_type_of(header);
-    return !gc_is_traversed(type) || !type->is_cyclic ||
-           (header->bits & (GC_TRACKED | GC_GENERATION)) != 0;
-}
-
 static void verify_object(struct pygc_header *header, void *arg)
 {
     struct map *map = arg;
     const struct pygc_type *type = gc_type_of(header);
-    if (!is_ready(header)) {
+    if (!gc_is_ready(header)) {
         return;
     }
     map->from = header;
-    each_reference(header, verify_reference, map);
+    gc_each_reference(header, verify_reference, map);
     if (type->compared != NULL) {
-        each_reference(header, weigh_slot, map);
+        gc_each_reference(header, weigh_slot, map);
         (void)type->compared(gc_object_of(header), weigh_visited, map);
-        each_reference(header, settle_slot, map);
+        gc_each_reference(header, settle_slot, map);
     }
 }
 
@@ -241,7 +175,7 @@ static void verify_count(struct map *map, const struct found *found)
     }
     const void *object = found->header + 1;
     char place[GC_WORDS];
-    describe_reference(found->from, object, place, sizeof(place));
+    gc_describe_reference(found->from, object, place, sizeof(place));
     map->faults++;
     pym_print(STDERR_FILENO,
               "pymalloc: verify: %p of type %s has a count of %u, but %lu references "
@@ -306,7 +240,7 @@ static bool is_reached(struct search *search, const struct pygc_header *target)
             return true;
         }
         search->map.from = header;
-        each_reference(header, queue_unseen, search);
+        gc_each_reference(header, queue_unseen, search);
     }
     return false;
 }
@@ -398,7 +332,7 @@ static int tell_step(void *object, size_t count, void *arg)
         tell_root(telling, object, count);
     } else {
         char place[GC_WORDS];
-        describe_reference(telling->last, object, place, sizeof(place));
+        gc_describe_reference(telling->last, object, place, sizeof(place));
         pym_print(telling->fd, "pymalloc:   -> %s -> %p of type %s\n", place, object,
                   pygc_type_of(object)->name);
     }
