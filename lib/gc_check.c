@@ -241,12 +241,13 @@ static const struct pygc_heap *heap_around(const void *address)
  * like that of a large object, it most likely was one. */
 static const struct pygc_heap *heap_to_search(const struct pygc_header *header)
 {
-    enum { NO_FLAGS = (1 << GC_TYPE_SHIFT) - 2 * GC_WATCHED };
     if (pym_region_owns(header)) {
         return heap_around(header);
     }
-    bool was_large = (header->bits & (GC_LARGE | NO_FLAGS)) == GC_LARGE &&
-                     gc_type_of(header) != NULL;
+    bool has_date = (header->bits & GC_BIRTH) != 0,
+         lives = (header->bits & GC_LIVE) != 0;
+    bool was_large =
+        gc_is_large(header) && (lives || !has_date) && gc_type_of(header) != NULL;
     return was_large ? gc_large_of(header)->heap : NULL;
 }
 

@@ -3,6 +3,7 @@
 #include "alloc.h"
 #include "arena.h"
 #include "gc_check.h"
+#include "gc_pace.h"
 #include "gc_slice.h"
 #include "os.h"
 #include "print.h"
@@ -40,6 +41,35 @@ size_t gc_vector_count(const struct gc_vector *vector, const void *value)
         count += vector->at[i] == value;
     }
     return count;
+}
+
+/* Lets a value sink to where those below it do not come later. */
+static void sink(struct gc_vector *vector, size_t at, size_t count,
+                 gc_before_fn *is_before)
+{
+    void **value = vector->at, *sinking = value[at];
+    for (size_t below; (below = 2 * at + 1) < count; at = below) {
+        below += below + 1 < count && is_before(value[below], value[below + 1]);
+        if (!is_before(sinking, value[below])) {
+            break;
+        }
+        value[at] = value[below];
+    }
+    value[at] = sinking;
+}
+
+/* As a heap; the library's qsort may ask for memory. */
+void gc_vector_sort(struct gc_vector *vector, gc_before_fn *is_before)
+{
+    for (size_t i = vector->count / 2; i-- > 0;) {
+        sink(vector, i, vector->count, is_before);
+    }
+    for (size_t left = vector->count; left-- > 1;) {
+        void *last = vector->at[left];
+        vector->at[left] = vector->at[0];
+        vector->at[0] = last;
+        sink(vector, 0, left, is_before);
+    }
 }
 
 void gc_vector_free(struct gc_vector *vector)
@@ -123,8 +153,47 @@ void gc_heap_set_trigger(struct pygc_heap *heap)
 
 void gc_heap_set_birth(struct pygc_heap *heap, unsigned generation)
 {
-    heap->birth =
-        (heap->birth & GC_WATCHED) | GC_LIVE | generation << GC_GENERATION_SHIFT;
+    heap->birth = (heap->birth & (GC_WATCHED | GC_BIRTH)) | GC_LIVE |
+                  generation << GC_GENERATION_SHIFT;
+}
+
+/* ---- dates of birth ----
+ *
+ * In the seven bits that a header has left: 0, not known, or 1 more than the number of
+ * collections there had been, rounded down to three significant bits.  A heap's newborn
+ * get it with the rest of their first bits. */
+
+enum { SIGNIFICANT = 3, STEPS = 1 << (SIGNIFICANT - 1) };
+
+static unsigned code_of(uint64_t collections)
+{
+    enum { MOST = (GC_BIRTH >> GC_BIRTH_SHIFT) - 1 };
+    unsigned shift = 0;
+    while (collections >> shift >= 2 * STEPS) {
+        shift++;
+    }
+    uint64_t code = STEPS * shift + (collections >> shift);
+    return code < MOST ? (unsigned)code : MOST;
+}
+
+/* The fewest collections with that code. */
+static uint64_t decode(unsigned code)
+{
+    return code < 2 * STEPS ? code
+                            : (uint64_t)(STEPS + code % STEPS) << (code / STEPS - 1);
+}
+
+void gc_heap_date_births(struct pygc_heap *heap)
+{
+    unsigned code = code_of(gc_heap_collections(heap));
+    heap->birth = (heap->birth & ~(uint32_t)GC_BIRTH) | (code + 1) << GC_BIRTH_SHIFT;
+}
+
+uint64_t gc_birth_of(const struct pygc_header *header)
+{
+    unsigned date = (header->bits & GC_BIRTH) >> GC_BIRTH_SHIFT;
+    return date == 0 || date == GC_BIRTH >> GC_BIRTH_SHIFT ? UINT64_MAX
+                                                           : decode(date) - 1;
 }
 
 uint64_t gc_heap_random(struct pygc_heap *heap)
@@ -145,6 +214,8 @@ static void set_up(struct pygc_heap *heap, const struct pygc_options *options)
     memset(base->borrowed, UINT8_MAX, sizeof(base->borrowed));
     heap->enabled = true;
     gc_heap_set_birth(heap, 0);
+    gc_heap_date_births(heap);
+    heap->made_ns = gc_now();
     memcpy(heap->threshold, default_threshold, sizeof(default_threshold));
     if (options != NULL) {
         const unsigned *threshold = options->threshold;
@@ -277,7 +348,7 @@ PYM_EXPORT size_t pygc_heap_destroy(pygc_heap *heap, unsigned flags)
     (void)pygc_release(heap, 0);
     gc_free_dead(heap, true);
     if ((heap->debug & PYGC_DEBUG_LEAKS) != 0) {
-        (void)pygc_take_census(heap, report_leak, NULL);
+        (void)gc_count_types(heap, report_leak, NULL);
     }
     if ((flags & PYGC_NO_FINALIZERS) == 0) {
         finalize_all(heap);

@@ -35,6 +35,8 @@ enum {
     GC_GENERATION_SHIFT = 6,
     GC_GENERATION = 3 << GC_GENERATION_SHIFT,
     GC_WATCHED = 256, /* its misuse is looked for: see gc_check.h */
+    GC_BIRTH_SHIFT = 9,
+    GC_BIRTH = 127 << GC_BIRTH_SHIFT, /* when it was made: see gc_heap.c */
     GC_TYPE_SHIFT = 16
 };
 enum { GC_GENERATIONS = 3, GC_FROZEN = 3 };
@@ -112,6 +114,10 @@ void gc_vector_free(struct gc_vector *vector);
 
 /* How often a value is in it. */
 size_t gc_vector_count(const struct gc_vector *vector, const void *value);
+
+/* Sorts it without memory. */
+typedef bool gc_before_fn(const void *a, const void *b);
+void gc_vector_sort(struct gc_vector *vector, gc_before_fn *is_before);
 
 PYM_INLINE bool gc_vector_has_room(const struct gc_vector *vector)
 {
@@ -197,7 +203,9 @@ struct pygc_heap {
     uint8_t *scratch;
     size_t scratch_end; /* bytes; 0: no collection is running */
     struct pygc_generation_stats stats[GC_GENERATIONS];
+    uint64_t survived[GC_GENERATIONS];
     uint64_t pauses[PYGC_PAUSES];
+    uint64_t made_ns; /* when, by gc_now */
     gc_event_fn *event;
     void *event_arg;
 };
@@ -227,6 +235,20 @@ void gc_heap_set_trigger(struct pygc_heap *heap);
 /* A new object's generation: the oldest while slices of a collection are under way,
  * which need not look at it then. */
 void gc_heap_set_birth(struct pygc_heap *heap, unsigned generation);
+
+/* Marks what is born from now on as born after so many collections. */
+void gc_heap_date_births(struct pygc_heap *heap);
+
+/* Of objects that bear the mark of a header: the most collections there can have been
+ * before they were made. */
+uint64_t gc_birth_of(const struct pygc_header *header);
+
+/* How many collections there have been. */
+PYM_INLINE uint64_t gc_heap_collections(const struct pygc_heap *heap)
+{
+    return heap->stats[0].collections + heap->stats[1].collections +
+           heap->stats[2].collections;
+}
 
 /* Runs an automatic collection, or a slice of one, if one is due. */
 void gc_collect_if_due(struct pygc_heap *heap);
@@ -270,6 +292,9 @@ void gc_each_pool(struct pygc_heap *heap, void (*fn)(struct pym_pool *pool, void
 
 /* Calls fn for every live object. */
 void gc_each_object(struct pygc_heap *heap, gc_header_fn *fn, void *arg);
+
+/* A census without references, of a heap that may be anything but sound. */
+int gc_count_types(struct pygc_heap *heap, pygc_census_fn *visit, void *arg);
 
 /* ---- release (gc_object.c) and weak references (gc_weakref.c) ---- */
 

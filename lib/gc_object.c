@@ -371,7 +371,8 @@ PYM_EXPORT void pygc_track(void *object)
         return;
     }
     struct pygc_heap *heap = gc_heap_of(header);
-    header->bits = (header->bits & ~(uint32_t)GC_GENERATION) | heap->birth | GC_TRACKED;
+    header->bits = (header->bits & ~(uint32_t)(GC_GENERATION | GC_BIRTH)) |
+                   heap->birth | GC_TRACKED;
     if (!gc_is_large(header)) {
         gc_heap_list_pool(heap, pym_region_pool_of(header), 0);
     } else {

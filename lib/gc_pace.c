@@ -206,6 +206,8 @@ void gc_note_collection(struct gc_collection *run, uint64_t found,
     stats->collected += found - uncollectable;
     stats->uncollectable += uncollectable;
     stats->failed += run->failed;
+    heap->survived[run->generation] += run->failed ? 0 : run->survivors;
+    gc_heap_date_births(heap);
     learn_cost(is_full ? &heap->full_cost : &heap->young_cost, ns, run->candidates);
     if (found > 0) {
         heap->fruitless = 0;

@@ -66,10 +66,10 @@ void pym_json_null(struct pym_json *json, const char *key)
     put_word(json, "null");
 }
 
-/* Bytes of the UTF-8 character that text starts with; 0 if it is none: cut off, longer
- * than need be, half of a pair, or beyond what there is. */
-static size_t character_length(const unsigned char *text)
+/* None: cut off, longer than need be, half of a pair, or beyond what there is. */
+size_t pym_json_character(const char *start)
 {
+    const unsigned char *text = (const unsigned char *)start;
     enum { TAIL = 0x80, TAIL_MASK = 0xc0 };
     unsigned lead = text[0];
     size_t length = lead < 0x80   ? 1
@@ -103,7 +103,7 @@ void pym_json_text(struct pym_json *json, const char *key, const char *value)
     put(json, "\"", 1);
     while (*value != '\0') {
         unsigned char c = (unsigned char)*value;
-        size_t length = character_length((const unsigned char *)value);
+        size_t length = pym_json_character(value);
         if (length == 0) {
             put_word(json, "\\ufffd");
             length = 1;

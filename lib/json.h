@@ -29,6 +29,9 @@ void pym_json_address(struct pym_json *json, const char *key, uintptr_t value);
 void pym_json_text(struct pym_json *json, const char *key, const char *value);
 void pym_json_null(struct pym_json *json, const char *key);
 
+/* Bytes of the UTF-8 character that a text starts with; 0 if it is none. */
+size_t pym_json_character(const char *start);
+
 /* Ends the line and writes what is left; tells whether everything was written. */
 bool pym_json_finish(struct pym_json *json);
 

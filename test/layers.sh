@@ -18,7 +18,7 @@ table='
 5: inspect stats snapshot
 6: alloc lifecycle history server observe
 7: held judge quarantine hardened front control interpose interpose_cxx interpose_dl
-8: gc_type gc_heap gc_scratch gc_check gc_verify gc_object gc_weakref gc_collect gc_inspect gc_mark gc_dispose gc_pace gc_slice gc_phase gc_decide gc_group gc_reference
+8: gc_type gc_heap gc_scratch gc_check gc_verify gc_object gc_weakref gc_collect gc_inspect gc_mark gc_dispose gc_pace gc_slice gc_phase gc_decide gc_group gc_reference gc_map gc_graph gc_cycles gc_dot gc_report
 '
 
 work=$(mktemp -d)

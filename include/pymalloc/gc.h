@@ -430,6 +430,37 @@ struct pygc_stats {
 
 void pygc_get_stats(const pygc_heap *heap, struct pygc_stats *out);
 
+/* Pauses: the time that collections and slices of them took, by the clock that their
+ * pace is measured with.  Bounds are those of the powers of two in pygc_stats. */
+struct pygc_pauses {
+    uint64_t count;
+    uint64_t total_ns;
+    uint64_t longest_ns;
+    uint64_t p50_ns; /* half of them, and 99 of 100, took no longer than this */
+    uint64_t p99_ns;
+    uint64_t age_ns;    /* since the heap was made: the program had the rest of it */
+    unsigned permyriad; /* of that time that the program had: 10,000 is all of it */
+};
+
+void pygc_get_pauses(const pygc_heap *heap, struct pygc_pauses *out);
+
+/* What is in a generation (0 to 2), frozen (3), or looked at by no collection (4). */
+enum { PYGC_UNTRACKED = 4, PYGC_PLACES = 5 };
+
+struct pygc_generation {
+    uint64_t objects;
+    uint64_t bytes; /* of them, in whole blocks */
+    /* Zero but for generations 0 to 2: objects that collections beginning with it have
+     * left alive, in the next generation if there is one; pygc_get_threshold and
+     * pygc_get_count. */
+    uint64_t survived;
+    unsigned threshold;
+    unsigned count;
+};
+
+void pygc_get_generations(const pygc_heap *heap,
+                          struct pygc_generation out[PYGC_PLACES]);
+
 /* Called before and after every collection; NULL takes it away.  collected is 0 at
  * the start, and the number of garbage objects at the end.  It must not allocate from
  * the heap nor collect. */
@@ -458,14 +489,26 @@ int pygc_referrers(void *object, pygc_visit_fn *visit, void *arg);
 size_t pygc_garbage(pygc_heap *heap, pygc_visit_fn *visit, void *arg, int drop);
 
 /* Calls visit for every type of which the heap has objects, in the order of
- * registration. */
+ * registration; stops when it returns what is not 0, and returns that.  -1 with ENOMEM.
+ */
 struct pygc_census {
     const pygc_type *type;
     uint64_t objects;
-    uint64_t bytes; /* in whole blocks */
+    uint64_t bytes;      /* in whole blocks */
+    uint64_t references; /* to objects, that its objects have */
+    uint64_t referrers;  /* references to its objects, that objects have */
+    /* References to its objects that no object accounts for; but not of those that are
+     * immortal, whose number is the next. */
+    uint64_t unaccounted;
+    uint64_t immortal;
+    uint64_t places[PYGC_PLACES]; /* objects by generation, frozen, untracked */
+    /* How many collections its oldest object has lived through, since it was made or
+     * tracked: at least so many.  What is missing is at most a quarter of the
+     * collections that there were before. */
+    uint64_t age;
 };
-int pygc_take_census(pygc_heap *heap, int (*visit)(const struct pygc_census *, void *),
-                     void *arg);
+typedef int pygc_census_fn(const struct pygc_census *census, void *arg);
+int pygc_take_census(pygc_heap *heap, pygc_census_fn *visit, void *arg);
 
 /* Tells why an object is alive: visit is called with every object on a shortest path
  * from one that is referred to from outside the heap's objects to the object itself,
@@ -480,6 +523,66 @@ ptrdiff_t pygc_why_alive(void *object, pygc_path_fn *visit, void *arg);
  * next object is in; or that the object is garbage.  Returns what pygc_why_alive does.
  */
 ptrdiff_t pygc_print_why_alive(const void *object, int fd);
+
+/*
+ * Cycles of garbage: objects each of which leads to every other.  Garbage is what a
+ * collection would find, if it looked at all objects, tracked or not, and what
+ * PYGC_DEBUG_SAVE has kept, unless the program has taken a reference to it.  Nothing is
+ * collected or changed by asking.
+ *
+ * Cycles of the same types are told together, those with the most bytes first.
+ */
+struct pygc_cycles {
+    const pygc_type *const *types; /* each once, in the order of registration */
+    size_t type_count;
+    uint64_t cycles;
+    uint64_t objects;
+    uint64_t bytes; /* in whole blocks */
+    uint64_t least; /* objects of the smallest cycle, and of the largest */
+    uint64_t most;
+    /* Cycles that no collection finds: some object in them is not tracked, or frozen.
+     */
+    uint64_t overlooked;
+    /* A shortest way from an object of the smallest cycle back to itself: each object
+     * has a reference to the next, the last to the first. */
+    void *const *example;
+    size_t example_length;
+};
+
+/* Calls visit for every such group; stops when it returns what is not 0.  Returns the
+ * number of all cycles; -1 with ENOMEM. */
+typedef int pygc_cycles_fn(const struct pygc_cycles *cycles, void *arg);
+ptrdiff_t pygc_find_cycles(pygc_heap *heap, pygc_cycles_fn *visit, void *arg);
+
+/*
+ * What the heap looks like, in words and tables, to a file descriptor: the objects of
+ * each type, those with the most bytes first; the cycles of its garbage, with an
+ * example of each group and the slots that it goes through; generations, pauses and
+ * both of these. The number of cycles in the second, 0 in the others.  All of this as
+ * one JSON object in one line: GC.md describes its members.
+ *
+ * Each returns -1 with ENOMEM, having written nothing, or with EIO if the descriptor
+ * did not take everything.
+ */
+int pygc_print_census(pygc_heap *heap, int fd);
+ptrdiff_t pygc_print_cycles(pygc_heap *heap, int fd);
+int pygc_print_report(pygc_heap *heap, int fd);
+int pygc_write_json(pygc_heap *heap, int fd);
+
+/*
+ * Objects and references as a graph in the language of graphviz's dot: the path of
+ * pygc_why_alive; and what can be reached from root in the fewest steps, or, with NULL,
+ * from all objects to which there are references that no object accounts for, and then
+ * the garbage, limit objects at most.
+ *
+ * Every reference that an object's count tells is there: from objects that are drawn;
+ * from ones that are not ("others"); the heap's own, for garbage that is kept
+ * and finalizers that are put off; and those that no object accounts for ("outside").
+ * Colours are generations.  Returns the number of objects drawn, 0 if the object is
+ * garbage (of pygc_dot_why_alive); -1 with ENOMEM or EIO as above.
+ */
+ptrdiff_t pygc_dot_why_alive(const void *object, int fd);
+ptrdiff_t pygc_dot(pygc_heap *heap, const void *root, size_t limit, int fd);
 
 /* Counts faults of the heap: objects with fewer references than objects that refer to
  * them; references to what is no living object of the heap; traverse and slots that
