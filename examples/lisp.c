@@ -3,6 +3,7 @@
  *
  *     cc lisp.c $(pkg-config --cflags --libs libpymalloc) -o lisp
  *     echo "((lambda (n) (* n n)) 12)" | ./lisp
+ *     ./lisp REPORT GRAPH JSON <program   # and what its heap looks like at the end
  *
  * Every value is an object of one heap.  Pairs, closures and environments refer to
  * each other in circles all the time: a function that is defined lies in the
@@ -365,10 +366,40 @@ static void build_in(scope *global, const char *name, void *(*call)(void *argume
     pygc_decref(function);
 }
 
-int main(void)
+/* ---- seeing what a program leaves behind ---- */
+
+/* Draws the first of the cycles that the collector has found. */
+static int draw_first(const struct pygc_cycles *cycles, void *arg)
+{
+    enum { OBJECTS = 8 };
+    (void)pygc_dot(heap, cycles->example[0], OBJECTS, fileno(arg));
+    return 1;
+}
+
+static void see(char **files)
+{
+    FILE *out[3];
+    for (int i = 0; i < 3; i++) {
+        out[i] = need(fopen(files[i], "w"));
+    }
+    (void)pygc_collect(heap, 2);
+    (void)pygc_print_report(heap, fileno(out[0]));
+    (void)pygc_find_cycles(heap, draw_first, out[1]);
+    (void)pygc_write_json(heap, fileno(out[2]));
+    for (int i = 0; i < 3; i++) {
+        (void)fclose(out[i]);
+    }
+    pygc_set_debug(heap, 0);
+    (void)pygc_garbage(heap, NULL, NULL, 1);
+}
+
+int main(int argc, char **argv)
 {
     heap = need(pygc_heap_new(NULL));
     make_types();
+    if (argc == 4) {
+        pygc_set_debug(heap, PYGC_DEBUG_SAVE);
+    }
     scope *global = need(pygc_alloc(heap, scope_type));
     build_in(global, "+", add);
     build_in(global, "-", subtract);
@@ -384,6 +415,9 @@ int main(void)
         printf("\n");
         pygc_xdecref(form);
         pygc_xdecref(value);
+    }
+    if (argc == 4) {
+        see(argv + 1);
     }
     pygc_decref(global);
     pygc_xdecref(symbols);
