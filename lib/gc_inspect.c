@@ -180,9 +180,18 @@ static uint64_t percentile(const struct pygc_heap *heap,
     return pauses->longest_ns;
 }
 
-PYM_EXPORT void pygc_get_pauses(const pygc_heap *heap, struct pygc_pauses *out)
+/* How many of 10,000 parts of a time are not another, which is a part of it. */
+static unsigned permyriad_left(uint64_t time, uint64_t part)
 {
     enum { ALL = 10000 };
+    for (; part > UINT64_MAX / ALL; part /= 2) {
+        time /= 2;
+    }
+    return part < time ? (unsigned)(ALL - part * ALL / time) : part == 0 ? ALL : 0;
+}
+
+PYM_EXPORT void pygc_get_pauses(const pygc_heap *heap, struct pygc_pauses *out)
+{
     memset(out, 0, sizeof(*out));
     for (unsigned i = 0; i < PYGC_PAUSES; i++) {
         out->count += heap->pauses[i];
@@ -196,8 +205,7 @@ PYM_EXPORT void pygc_get_pauses(const pygc_heap *heap, struct pygc_pauses *out)
     out->p50_ns = percentile(heap, out, 50);
     out->p99_ns = percentile(heap, out, 99);
     out->age_ns = gc_now() - heap->made_ns;
-    uint64_t paused = out->age_ns > ALL ? out->total_ns / (out->age_ns / ALL) : 0;
-    out->permyriad = paused < ALL ? (unsigned)(ALL - paused) : 0;
+    out->permyriad = permyriad_left(out->age_ns, out->total_ns);
 }
 
 /* ---- the census ---- */

@@ -1001,6 +1001,110 @@ static void in_other_calls(void)
     }
 }
 
+/* ---- looking at a heap ---- */
+
+static int group_ends(const struct pygc_cycles *cycles, void *arg)
+{
+    (void)cycles;
+    (void)arg;
+    return 0;
+}
+
+enum { VIEWS = 8 };
+
+static ptrdiff_t look(int view, int fd)
+{
+    switch (view) {
+    case 0:
+        return pygc_find_cycles(heap, group_ends, NULL);
+    case 1:
+        return pygc_print_census(heap, fd);
+    case 2:
+        return pygc_print_cycles(heap, fd);
+    case 3:
+        return pygc_print_report(heap, fd);
+    case 4:
+        return pygc_write_json(heap, fd);
+    case 5:
+        return pygc_dot(heap, NULL, 3000, fd);
+    case 6:
+        return pygc_dot(heap, roots[0], 3000, fd);
+    default:
+        return pygc_dot_why_alive(roots[0], fd);
+    }
+}
+
+/* Cycles of every set of some types, so many that tables grow. */
+static void build_cycles(void)
+{
+    enum { MANY = 6 };
+    pygc_type *kinds[MANY];
+    static const struct pygc_slot slot = {0, 2, PYGC_STRONG, NULL};
+    for (int i = 0; i < MANY; i++) {
+        struct pygc_type_spec spec = {
+            .name = "kind", .size = 16, .slots = &slot, .slot_count = 1};
+        kinds[i] = pygc_type_new(&spec);
+    }
+    for (unsigned set = 1; set < 1u << MANY; set++) {
+        struct node *first = NULL;
+        for (int i = 0; i < MANY; i++) {
+            if ((set >> i & 1) != 0) {
+                struct node *node = made(pygc_alloc(heap, kinds[i]));
+                node->next = first != NULL ? pygc_take(&first->next) : node;
+                if (first != NULL) {
+                    first->next = node;
+                } else {
+                    first = node;
+                    pygc_incref(node);
+                }
+            }
+        }
+        pygc_decref(first);
+    }
+}
+
+/* The number of the view stands in the place of the generation.  Where there is no
+ * memory nothing is written. */
+static int try_to_look(void *arg)
+{
+    struct attempt *attempt = arg;
+    heap = new_heap(attempt);
+    int garbage = build_mixture();
+    build_cycles();
+    uint64_t before = alive();
+    int fd = memfd_create("view", MFD_CLOEXEC);
+    errno = 0;
+    refuse(attempt->first, attempt->once);
+    ptrdiff_t result = look(attempt->generation, fd);
+    bool has_refused = give_again();
+    off_t written = lseek(fd, 0, SEEK_CUR);
+    if (has_refused) {
+        CHECK_EQ(result, -1, "view %d", attempt->generation);
+        CHECK_EQ(errno, ENOMEM, "errno of view %d", attempt->generation);
+        CHECK_EQ(written, 0, "bytes of view %d", attempt->generation);
+    } else {
+        CHECK(result >= 0, "view %d fails with memory", attempt->generation);
+        CHECK(written != 0 || attempt->generation == 0, "view %d is empty",
+              attempt->generation);
+    }
+    CHECK_EQ(alive(), before, "objects");
+    CHECK_EQ(pygc_verify(heap), 0, "faults");
+    CHECK_EQ(pygc_collect(heap, 2) >= garbage, 1, "garbage");
+    return verdict(attempt, has_refused);
+}
+
+static void in_looking(void)
+{
+    struct attempt attempt = {.name = "looking", .run = try_to_look};
+    for (; attempt.generation < VIEWS; attempt.generation++) {
+        attempt.once = true;
+        refuse_each(attempt);
+    }
+    attempt.generation = 3; /* the report: most of what the others do */
+    attempt.once = false;
+    refuse_each(attempt);
+}
+
 /* The collector's notes are to be gone after a collection, even where the system does
  * not take their memory back, as with mlockall. */
 static void if_memory_cannot_be_given_back(void)
@@ -1049,6 +1153,7 @@ static const struct tap_case cases[] = {
     {"as objects die", as_objects_die},
     {"at the end of a heap", at_the_end_of_a_heap},
     {"in other calls", in_other_calls},
+    {"in looking at a heap", in_looking},
     {"if memory cannot be given back", if_memory_cannot_be_given_back},
 };
 
