@@ -26,7 +26,7 @@ clean() {
     fi
 }
 
-plan 9
+plan 10
 check "objects" clean gc_object
 check "graphs" clean gc_graph "random graphs that change"
 check "misuse" clean gc_inspect
@@ -36,5 +36,7 @@ check "CPython's cases: finalization" clean gc_cpython_finalization
 check "CPython's cases: weakref" clean gc_cpython_weakref
 check "without memory" clean gc_memory "no garbage" "objects die" "end of a heap" \
     "other calls"
+check "what is seen" clean gc_view "census" "generations" "cycles are" "examples" "kept" \
+    "overlooked" "unknown" "small graph" "colours" "reasons" "names" "callbacks"
 check "forks" clean gc_fork "finalizer" "dealloc"
 done_testing
