@@ -40,7 +40,10 @@ void pym_alloc_init(void)
     }
     aligned_small_max = PYM_SMALL_MAX;
     if (pym_sysalloc.usable_size != NULL) {
-        pym_guard_init();
+        /* What an option does not ask for is not even mapped. */
+        if (PYM_OPTION(guard) != 0) {
+            pym_guard_init();
+        }
         if (PYM_OPTION(profile) != 0) {
             pym_profile_init();
         }

@@ -291,9 +291,6 @@ static void watch_faults(void)
 
 void pym_guard_init(void)
 {
-    if (PYM_OPTION(guard) == 0) {
-        return;
-    }
     slots = pym_os_map(SLOTS * sizeof(*slots));
     void *base = pym_os_reserve((size_t)SLOTS * SLOT_SIZE, SLOT_SIZE);
     if (slots == NULL || base == NULL) {

@@ -32,8 +32,8 @@ PYM_INLINE bool pym_guard_owns(const void *block)
     return (uintptr_t)block - pym_guard_base < pym_guard_size;
 }
 
-/* Makes the place for guarded blocks and sees to it that errors are reported, if the
- * option says so.  At the start only. */
+/* Makes the place for guarded blocks and sees to it that errors are reported.  At the
+ * start only. */
 void pym_guard_init(void);
 
 /* A zeroed block, or NULL: where it is too large, there are too many, or no memory. */
