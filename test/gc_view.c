@@ -1,5 +1,6 @@
 /* gc.h: what can be seen of a heap: small graphs to the letter, random ones against a
  * simple computation of the test's own. */
+#include "gc_heap.h"
 #include "support.h"
 
 #include <pthread.h>
@@ -23,9 +24,15 @@ static struct {
 
 static pygc_heap *heap;
 
+/* In a slot of an object that is not ready for traverse. */
+#define UNREADY ((void *)8)
+
 static int visit_node(void *object, pygc_visit_fn *visit, void *arg)
 {
     struct node *node = object;
+    if (!CHECK(node->next != UNREADY, "traverse is called before it may be")) {
+        return 0;
+    }
     int result = node->next != NULL ? visit(node->next, arg) : 0;
     return result == 0 && node->other != NULL ? visit(node->other, arg) : result;
 }
@@ -304,10 +311,11 @@ static void a_census_asks_traverse_when_it_may(void)
 {
     begin(0);
     struct node *a = make(types.visited);
-    a->next = (void *)8;
+    a->next = UNREADY;
     CHECK_EQ(census_of_visited().references, 0, "references");
     CHECK_EQ(pygc_find_cycles(heap, stop_at_first, NULL), 0, "cycles");
     has(dot_text(a, 5, 1), "not tracked");
+    has(report_text(), ": 1 object, 32 B\n");
     a->next = NULL;
     pygc_track(a);
     pygc_store(a, &a->next, a);
@@ -345,6 +353,33 @@ static void ages_are_bounded(void)
         pygc_decref(object);
         end();
     }
+}
+
+/* Objects born between slices, and ones that are tracked later, have a date as well. */
+static void ages_of_those_made_at_other_times(void)
+{
+    struct pygc_census census = {.age = 0};
+    begin(0);
+    pygc_decref(ring(&types.scope, 1, 1));
+    CHECK(pygc_step(heap, 1), "it takes more than a slice");
+    void *object = make(types.node);
+    while (pygc_step(heap, 1)) {
+    }
+    (void)pygc_collect(heap, 2);
+    (void)pygc_take_census(heap, note_census, &census);
+    CHECK_EQ(census.age, 2, "collections since");
+    pygc_decref(object);
+    end();
+    begin(0);
+    object = make(types.visited);
+    (void)pygc_collect(heap, 2);
+    pygc_track(object);
+    for (int i = 0; i < 4; i++) {
+        (void)pygc_collect(heap, 2);
+    }
+    CHECK_EQ(census_of_visited().age, 4, "collections since");
+    pygc_decref(object);
+    end();
 }
 
 /* ---- generations and pauses ---- */
@@ -453,6 +488,28 @@ static void pauses_are_summed_up(void)
     end();
 }
 
+/* As if there had been these. */
+static void bounds_of_pauses(void)
+{
+    static const struct {
+        int count[3]; /* of 8 to 15, 32 to 63 and 1024 to 2047 ns */
+        uint64_t p50, p99;
+    } wanted[] = {{{98, 1, 1}, 15, 63},  {{98, 0, 2}, 15, 1500},  {{50, 50, 0}, 15, 63},
+                  {{49, 51, 0}, 63, 63}, {{0, 0, 1}, 1500, 1500}, {{99, 0, 1}, 15, 15}};
+    for (size_t i = 0; i < COUNT_OF(wanted); i++) {
+        struct pygc_pauses pauses;
+        begin(0);
+        heap->pauses[3] = (uint64_t)wanted[i].count[0];
+        heap->pauses[5] = (uint64_t)wanted[i].count[1];
+        heap->pauses[10] = (uint64_t)wanted[i].count[2];
+        heap->stats[1].longest_ns = 1500;
+        pygc_get_pauses(heap, &pauses);
+        CHECK_EQ(pauses.p50_ns, wanted[i].p50, "half, of %zu", i);
+        CHECK_EQ(pauses.p99_ns, wanted[i].p99, "99 of 100, of %zu", i);
+        end();
+    }
+}
+
 /* ---- cycles ---- */
 
 static void cycles_are_told_by_types(void)
@@ -523,6 +580,22 @@ static void examples_are_bounded(void)
         "node -> node -> node -> node -> node -> node -> node -> node -> "
         "...: 1 cycle of 100 objects, 3.1 KiB\n");
     has(text, " of type node\n    ... and 84 more\n");
+    end();
+}
+
+/* The way through one cycle does not go by another that it leads to. */
+static void examples_keep_to_their_cycle(void)
+{
+    begin(0);
+    struct node *first = ring(&types.node, 1, 60), *other = ring(&types.scope, 1, 200);
+    pygc_store(other, &other->other, other); /* most of it is on no shortest way */
+    pygc_store(first, &first->other, ((struct node *)other->next)->next);
+    pygc_decref(other);
+    pygc_decref(first);
+    struct pygc_cycles cycles;
+    CHECK_EQ(pygc_find_cycles(heap, stop_at_first, &cycles), 2, "cycles");
+    CHECK_EQ(cycles.example_length, 1, "length");
+    has(cycles_text(2), "\n    ... and 44 more\n");
     end();
 }
 
@@ -1124,18 +1197,6 @@ static void reasons_are_drawn(void)
     end();
 }
 
-static void names_are_escaped(void)
-{
-    begin(0);
-    struct node *odd = ring(&types.odd, 1, 1);
-    const char *dot = dot_text(odd, 1, 1);
-    CHECK(parse(dot), "not in the language: %s", dot);
-    has(dot, "  n0 [label=\"a \\\"b\\\" \\\\ \\\\x0a\\\\xff\xc3\xa9\\n0x");
-    CHECK(parse(reason_text(odd, 1)), "not in the language: %s", text);
-    pygc_decref(odd);
-    end();
-}
-
 /* Every reference is drawn once: where it comes from, or that this is not drawn. */
 static void check_sources(ptrdiff_t drawn)
 {
@@ -1157,6 +1218,44 @@ static void check_sources(ptrdiff_t drawn)
     for (size_t i = 0; i < parsed.nodes; i++) {
         CHECK_EQ(in[i], parsed.refs[i], "references to node %zu", i);
     }
+}
+
+/* What is no living object is left out, and not read. */
+static void damaged_references_are_left_out(void)
+{
+    begin(0);
+    struct node *a = make(types.node), *b = make(types.node), *big = make(types.big),
+                *dead = make(types.node);
+    pygc_heap *another = pygc_heap_new(NULL);
+    void *stranger = pygc_alloc(another, types.node);
+    pygc_decref(dead);
+    void *damaged[] = {(char *)b + 8, (char *)b + 3, (char *)big + 800, dead,
+                       stranger,      &heap,         (void *)1,         (void *)-1};
+    for (size_t i = 0; i < COUNT_OF(damaged); i++) {
+        a->other = damaged[i];
+        CHECK(parse(dot_text(a, 9, 1)), "not in the language: %s", text);
+        check_sources(1);
+        wrote(cycles_text(0), "garbage: 0 objects, 0 B\n");
+    }
+    a->other = NULL;
+    pygc_decref(a);
+    pygc_decref(b);
+    pygc_decref(big);
+    pygc_decref(stranger);
+    pygc_heap_destroy(another, 0);
+    end();
+}
+
+static void names_are_escaped(void)
+{
+    begin(0);
+    struct node *odd = ring(&types.odd, 1, 1);
+    const char *dot = dot_text(odd, 1, 1);
+    CHECK(parse(dot), "not in the language: %s", dot);
+    has(dot, "  n0 [label=\"a \\\"b\\\" \\\\ \\\\x0a\\\\xff\xc3\xa9\\n0x");
+    CHECK(parse(reason_text(odd, 1)), "not in the language: %s", text);
+    pygc_decref(odd);
+    end();
 }
 
 static int bits_of(uint32_t word)
@@ -1294,10 +1393,13 @@ static const struct tap_case cases[] = {
     {"an empty heap is printed", an_empty_heap_is_printed},
     {"a census asks traverse when it may", a_census_asks_traverse_when_it_may},
     {"ages are bounded", ages_are_bounded},
+    {"ages of those made at other times", ages_of_those_made_at_other_times},
     {"generations are counted", generations_are_counted},
     {"pauses are summed up", pauses_are_summed_up},
+    {"bounds of pauses", bounds_of_pauses},
     {"cycles are told by types", cycles_are_told_by_types},
     {"examples are bounded", examples_are_bounded},
+    {"examples keep to their cycle", examples_keep_to_their_cycle},
     {"kept garbage is garbage", kept_garbage_is_garbage},
     {"overlooked cycles are told", overlooked_cycles_are_told},
     {"unknown references keep alive", unknown_references_keep_alive},
@@ -1307,6 +1409,7 @@ static const struct tap_case cases[] = {
     {"a small graph is drawn", a_small_graph_is_drawn},
     {"colours are generations", colours_are_generations},
     {"reasons are drawn", reasons_are_drawn},
+    {"damaged references are left out", damaged_references_are_left_out},
     {"names are escaped", names_are_escaped},
     {"random graphs are drawn", random_graphs_are_drawn},
     {"between slices", between_slices},
