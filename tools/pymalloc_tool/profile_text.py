@@ -1,0 +1,170 @@
+"""A profile as text: for people, and as lines of collapsed stacks."""
+
+from pymalloc_tool import calltree, stacks, text
+
+_DEPTH = 8
+_COMMAND_MOST = 200
+
+
+def about(profile):
+    """When and of what the figures are, and what they rest on."""
+    raw = profile.raw
+    lines = []
+    if profile.is_difference:
+        lines.append(f"change from {profile.base_name} to {raw.origin}")
+    elif raw.about:
+        command = " ".join(raw.command())
+        more = "..." if len(command) > _COMMAND_MOST else ""
+        lines.append(f"{profile.moment}: {command[:_COMMAND_MOST]}{more}")
+    if profile.focus is not None:
+        lines.append(f"only stacks with a frame that matches {profile.focus}")
+    if not profile.stacks and profile.focus is None:
+        lines.append("nothing was sampled: to count every block, profile with --interval 1")
+    return lines + _samples(raw)
+
+
+def _samples(raw):
+    if raw.interval is None:
+        return []
+    if raw.interval == 1:
+        return ["every block is counted"]
+    live, all_ = raw.number("samples_live"), raw.number("samples_all")
+    words = f"estimated from one sample in {text.size(raw.interval)}"
+    if live is not None and all_ is not None:
+        words += f": {text.count(live)} of live blocks, {text.count(all_)} in all"
+    return [words]
+
+
+def _name(frame):
+    return stacks.short(frame.function)
+
+
+def _place(frame):
+    if frame is None:
+        return (calltree.NO_STACK.function, "", "")
+    return (_name(frame), stacks.line_of(frame), frame.object)
+
+
+def _figures(unit, blocks, size, total):
+    """Columns: the figure that counts, its share, the other one."""
+    value = (blocks, size)[unit]
+    share = f"{100 * value / total:.1f}%" if total else "-"
+    columns = [text.count(blocks), text.size(size)]
+    return (columns[unit], share, columns[1 - unit])
+
+
+def _signed(unit, blocks, size, total):
+    columns = [text.signed(blocks, text.count), text.signed(size, text.size)]
+    value = (blocks, size)[unit]
+    share = f"{100 * value / total:+.1f}%" if total else "-"
+    return (columns[unit], share, columns[1 - unit])
+
+
+def _table(rows, unit, total, most, form):
+    names = ("blocks", "bytes")
+    share = "share" if form is _figures else "of before"
+    head = (names[unit], share, names[1 - unit], "function", "line", "object")
+    shown = [
+        form(unit, blocks, size, total) + _place(site) for site, blocks, size in rows[:most]
+    ]
+    lines = ["  " + line for line in text.table(head, shown, left=(3, 4, 5))]
+    if len(rows) > most:
+        rest = sum(row[1 + unit] for row in rows[most:])
+        value = text.count(rest) if unit == stacks.BLOCKS else text.size(rest)
+        places = text.plural(len(rows) - most, "place")
+        lines.append(f"  and {value} {'blocks ' if unit == stacks.BLOCKS else ''}in {places} more")
+    return lines
+
+
+def _total_words(blocks, size):
+    return f"{text.size(size)} in {text.plural(blocks, 'block')}"
+
+
+def _section(profile, kind, unit, most):
+    rows = stacks.by_site(profile, kind, unit)
+    pair = profile.total(kind)
+    lines = ["", f"{profile.title(kind)}: {_total_words(*pair)}"]
+    return lines + (_table(rows, unit, pair[unit], most, _figures) if rows else [])
+
+
+def _change_section(profile, kind, unit, most):
+    rows = stacks.by_site(profile, kind, unit)
+    blocks, size = profile.total(kind)
+    words = f"{text.signed(size, text.size)} in {text.signed(blocks, text.count)} blocks"
+    lines = ["", f"{kind.title}: {words}"]
+    base = profile.base_totals[profile.kinds.index(kind)][unit]
+    grown = [row for row in rows if row[1 + unit] > 0]
+    shrunk = [row for row in rows if row[1 + unit] < 0][::-1]
+    for name, part in (("more", grown), ("less", shrunk)):
+        if part:
+            lines.append(f"  {name}:")
+            lines += ["  " + line for line in _table(part, unit, base, most, _signed)]
+    return lines
+
+
+def summary(profile, kinds, unit, most):
+    """The places of allocation that matter most."""
+    section = _change_section if profile.is_difference else _section
+    lines = [profile.name, *about(profile)]
+    for kind in kinds:
+        lines += section(profile, kind, unit, most)
+    return lines
+
+
+# -------------------------------------------------------------------------------- leaks
+
+
+def leaks(profile, kind, unit, most, depth):
+    """What was not freed, with the stacks that it came from, biggest first."""
+    rows = stacks.by_stack(profile, kind, unit, depth or _DEPTH)
+    if profile.is_difference:
+        rows = [row for row in rows if row[2 + unit] > 0]
+    blocks = sum(row[2] for row in rows)
+    size = sum(row[3] for row in rows)
+    total = (blocks, size)[unit]
+    what = "More live than before" if profile.is_difference else profile.title(kind)
+    lines = [profile.name, *about(profile)]
+    lines += ["", f"{what}: {_total_words(blocks, size)}, from {text.plural(len(rows), 'stack')}"]
+    for number, (frames, more, count, bytes_) in enumerate(rows[:most], 1):
+        share = f"{100 * (count, bytes_)[unit] / total:.1f}%" if total else "-"
+        lines += ["", f"{number}. {_total_words(count, bytes_)} ({share})"]
+        cells = [_place(frame) for frame in frames] or [_place(None)]
+        lines += ["     " + line for line in _aligned(cells)]
+        if more:
+            lines.append(f"     ... {text.plural(more, 'frame')} more")
+    if len(rows) > most:
+        rest = sum(row[3] for row in rows[most:])
+        lines += ["", f"and {text.size(rest)} from {text.plural(len(rows) - most, 'stack')} more"]
+    return lines
+
+
+def _aligned(cells):
+    widths = [max(len(row[i]) for row in cells) for i in range(2)]
+    return [
+        f"{name.ljust(widths[0])}  {line.ljust(widths[1])}  {file}".rstrip()
+        for name, line, file in cells
+    ]
+
+
+# ---------------------------------------------------------------------------- collapsed
+
+
+def _folded_name(frame):
+    return text.clean(frame.function).replace(";", ":")
+
+
+def collapsed(profile, kind, unit, depth):
+    """A line for each stack: the functions, the outermost first, and the figure; of a
+    difference the figures before and after, as differential flame graphs have them."""
+    at = profile.kinds.index(kind)
+    sums = {}
+    for stack in profile.stacks:
+        frames = calltree.outermost_first(stack)
+        names = ";".join(_folded_name(frame) for frame in frames[:depth])
+        before = stack.base[at][unit] if stack.base else 0
+        pair = sums.setdefault(names, [0, 0])
+        pair[0] += before
+        pair[1] += before + stack.figures[at][unit]
+    if profile.is_difference:
+        return [f"{names} {a} {b}" for names, (a, b) in sorted(sums.items()) if a != b]
+    return [f"{names} {value}" for names, (_, value) in sorted(sums.items()) if value]
