@@ -37,6 +37,7 @@ check "CPython's cases: weakref" clean gc_cpython_weakref
 check "without memory" clean gc_memory "no garbage" "objects die" "end of a heap" \
     "other calls"
 check "what is seen" clean gc_view "census" "generations" "cycles are" "examples" "kept" \
-    "overlooked" "unknown" "small graph" "colours" "reasons" "names" "callbacks"
+    "overlooked" "unknown" "ages of those" "bounds" "damaged" "small graph" "colours" \
+    "reasons" "names" "callbacks"
 check "forks" clean gc_fork "finalizer" "dealloc"
 done_testing
