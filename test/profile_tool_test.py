@@ -358,6 +358,16 @@ Live at exit: 9.77 KiB in 41 blocks, from 3 stacks
         self.assertIn("(60.0%)\n     parse    [made at run time]\n     ... 2 frames more\n", out)
         self.assertIn("\nand 3.91 KiB from 2 stacks more\n", out)
 
+    def test_how_certain_it_is(self):
+        name = self.by_hand(interval_bytes=1 << 17, samples_live=25, samples_all=10000)
+        self.assertIn(
+            "\nestimated from one sample in 128 KiB: "
+            "25 (±20%) of live blocks, 10,000 (±1.0%) in all\n",
+            self.succeeds(name, "--format", "text"),
+        )
+        name = self.by_hand(interval_bytes=1 << 17, samples_live=0, samples_all=0)
+        self.assertIn(": 0 of live blocks, 0 in all\n", self.succeeds(name, "--format", "text"))
+
     def test_no_peak(self):
         name = self.by_hand(peak=None)
         self.assertNotIn("peak", self.succeeds(name, "--format", "text"))

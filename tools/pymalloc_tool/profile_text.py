@@ -1,5 +1,7 @@
 """A profile as text: for people, and as lines of collapsed stacks."""
 
+import math
+
 from pymalloc_tool import calltree, stacks, text
 
 _DEPTH = 8
@@ -11,7 +13,8 @@ def about(profile):
     raw = profile.raw
     lines = []
     if profile.is_difference:
-        lines.append(f"change from {profile.base_name} to {raw.origin}")
+        lines.append(f"change from {profile.base.origin} to {raw.origin}")
+        lines += [f"before: {line}" for line in _samples(profile.base)]
     elif raw.about:
         command = " ".join(raw.command())
         more = "..." if len(command) > _COMMAND_MOST else ""
@@ -31,8 +34,16 @@ def _samples(raw):
     live, all_ = raw.number("samples_live"), raw.number("samples_all")
     words = f"estimated from one sample in {text.size(raw.interval)}"
     if live is not None and all_ is not None:
-        words += f": {text.count(live)} of live blocks, {text.count(all_)} in all"
+        words += f": {_counted(live)} of live blocks, {_counted(all_)} in all"
     return [words]
+
+
+def _counted(samples):
+    """With the standard error of a total that rests on so many samples."""
+    if not samples:
+        return "0"
+    error = 100 / math.sqrt(samples)
+    return f"{text.count(samples)} (±{error:.{0 if error >= 9.5 else 1}f}%)"
 
 
 def _name(frame):

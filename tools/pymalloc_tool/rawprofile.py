@@ -41,8 +41,6 @@ _MAPPING = re.compile(
     rb"[0-9a-f]+:[0-9a-f]+ \d+ *(.*)$"
 )
 
-is_head = re.compile(rb"heap_v2/\d|heap profile:").match
-
 
 class RawProfile:
     """stacks: from a tuple of return addresses to its Figures.  mappings: those of code.

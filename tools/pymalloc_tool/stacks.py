@@ -61,8 +61,8 @@ class Profile:
         self.stacks = stacks
         self.is_difference = is_difference
         self.focus = None
-        # Of a difference: whose it is, and its sums by kind.
-        self.base_name = None
+        # Of a difference: the raw profile before, and its sums by kind.
+        self.base = None
         self.base_totals = None
 
     @property
@@ -110,7 +110,7 @@ class Profile:
                 kept.append(stack)
         focused = Profile(self.raw, self.kinds, kept, self.build_ids, self.is_difference)
         focused.focus = regex.pattern
-        focused.base_name = self.base_name
+        focused.base = self.base
         focused.base_totals = self.base_totals
         return focused
 
@@ -152,7 +152,7 @@ def difference(now, base):
         if any(pair != (0, 0) for pair in grown):
             stacks.append(Stack(places, grown, tuple(before)))
     found = Profile(now.raw, kinds, stacks, now.build_ids, is_difference=True)
-    found.base_name = base.raw.origin
+    found.base = base.raw
     found.base_totals = [base.total(kind) for kind in kinds]
     return found
 
