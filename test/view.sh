@@ -264,6 +264,8 @@ completes_all() {
         completes "--json --save !--once" stats -- &&
         completes "--sort --once" top - && completes "live !held" top --sort l &&
         completes "--hardened --option" run -- &&
+        completes "--format --leaks --" profile -- && completes "pprof !gif" profile --format p &&
+        completes "peak" profile --value "" && completes "$scratch/wait" profile -- "$scratch/wa" &&
         completes "$scratch/wait" run "$scratch/wa" &&
         completes "$scratch/wait.c" stats "$scratch/wa" &&
         completes "!$scratch/wait.c" top "$scratch/wa"
