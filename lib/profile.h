@@ -78,8 +78,8 @@ PYM_INLINE void *pym_profile_base(void *block)
     return (char *)block - pym_profile_header_of(block)->distance;
 }
 
-/* Writes the profile in the text form of gperftools, which jeprof and pprof read, and
- * more behind that; reason says why.  Tells whether the descriptor took everything. */
+/* Writes the profile in the text form that jeprof reads, and more behind that; reason
+ * says why.  Tells whether the descriptor took everything. */
 bool pym_profile_write(int fd, const char *reason);
 
 /* Adds the live samples to a snapshot. */

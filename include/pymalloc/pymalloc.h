@@ -98,8 +98,8 @@ enum {
 int pymalloc_stats_json(int fd, unsigned flags);
 
 /*
- * Writes the heap profile to a descriptor, as text that jeprof, google-pprof and
- * "pymalloc profile" read.  Returns 0; ENOTSUP if there is none, since the option
+ * Writes the heap profile to a descriptor, as text that jeprof and "pymalloc profile"
+ * read.  Returns 0; ENOTSUP if there is none, since the option
  * "profile" was not set at the start; EIO if the descriptor did not take everything.
  */
 int pymalloc_profile_write(int fd);
