@@ -3,7 +3,6 @@
  */
 #include "pymalloc/pymalloc.h"
 
-#include "arena.h"
 #include "front.h"
 #include "heaps.h"
 #include "inspect.h"
@@ -11,7 +10,6 @@
 #include "profile.h"
 #include "snapshot.h"
 #include "stats.h"
-#include "sysalloc.h"
 
 #include <errno.h>
 
@@ -51,14 +49,8 @@ PYM_EXPORT int pymalloc_profile_write(int fd)
 PYM_EXPORT size_t pymalloc_purge(void)
 {
     pym_front_flush();
-    pym_heaps_purge();
-    size_t bytes = pym_arena_purge_all();
-    if (pym_sysalloc.trim != NULL) {
-        int saved = errno;
-        (void)pym_sysalloc.trim(0);
-        errno = saved;
-    }
-    return bytes;
+    bool trimmed;
+    return pym_heaps_give_back(0, &trimmed);
 }
 
 PYM_EXPORT int pymalloc_option_get(const char *name, char *value, size_t size)

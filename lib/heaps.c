@@ -7,6 +7,7 @@
 #include "profile.h"
 #include "track.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* Heaps are cut off mappings of this size. */
@@ -213,6 +214,16 @@ void pym_heaps_purge(void)
         pym_heap_purge(&emergency);
     }
     pym_unlock(&emergency_lock);
+}
+
+size_t pym_heaps_give_back(size_t keep, bool *trimmed)
+{
+    pym_heaps_purge();
+    size_t bytes = pym_arena_purge_all();
+    int saved = errno;
+    *trimmed = pym_sysalloc.trim != NULL && pym_sysalloc.trim(keep) != 0;
+    errno = saved;
+    return bytes;
 }
 
 /* ---- the emergency heap ---- */

@@ -38,6 +38,11 @@ void pym_heaps_drain_orphans(void);
  * threads to follow. */
 void pym_heaps_purge(void);
 
+/* Gives all free memory back now: the heaps', the arenas', and the system allocator's
+ * but for keep bytes at its end.  Returns the bytes of pools; *trimmed tells whether
+ * the system allocator gave some. */
+size_t pym_heaps_give_back(size_t keep, bool *trimmed);
+
 /*
  * Calls look for every heap while none can change hands, so that all bins stay
  * where they are.  idle tells whether the heap is the caller's or nobody's, so

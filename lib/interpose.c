@@ -4,7 +4,6 @@
  */
 #include "front.h"
 
-#include "arena.h"
 #include "heaps.h"
 #include "os.h"
 #include "print.h"
@@ -137,12 +136,9 @@ PYM_EXPORT size_t malloc_usable_size(void *block)
 PYM_EXPORT int malloc_trim(size_t keep)
 {
     pym_front_flush();
-    pym_heaps_purge();
-    int released = pym_arena_purge_all() > 0;
-    if (pym_sysalloc.trim != NULL) {
-        released |= pym_sysalloc.trim(keep);
-    }
-    return released;
+    bool trimmed;
+    size_t bytes = pym_heaps_give_back(keep, &trimmed);
+    return bytes > 0 || trimmed;
 }
 
 PYM_EXPORT int mallopt(int parameter, int value)

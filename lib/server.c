@@ -1,6 +1,5 @@
 #include "server.h"
 
-#include "arena.h"
 #include "check.h"
 #include "heaps.h"
 #include "history.h"
@@ -111,15 +110,6 @@ static void answer_error(int client, const char *what)
     (void)pym_json_finish(&json);
 }
 
-static void purge(void)
-{
-    pym_heaps_purge();
-    (void)pym_arena_purge_all();
-    if (pym_sysalloc.trim != NULL) {
-        (void)pym_sysalloc.trim(0);
-    }
-}
-
 static void answer(int client, const char *request)
 {
     if (strcmp(request, "stats") == 0) {
@@ -127,7 +117,8 @@ static void answer(int client, const char *request)
     } else if (strcmp(request, "map") == 0) {
         (void)pym_snapshot_write(client, PYMALLOC_JSON_MAP, pym_history_write);
     } else if (strcmp(request, "purge") == 0) {
-        purge();
+        bool trimmed;
+        (void)pym_heaps_give_back(0, &trimmed);
         (void)pym_snapshot_write(client, 0, pym_history_write);
     } else if (strcmp(request, "profile") == 0 && pym_profile_interval == 0) {
         answer_error(client, "there is no profile; the option profile:512k makes one");
