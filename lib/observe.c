@@ -7,22 +7,15 @@
 #include "snapshot.h"
 #include "stats.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
-
-/* Out of the way of descriptors that programs expect to get. */
-enum { DESCRIPTOR_LEAST = 100 };
 
 /* Programs close standard error before the report is due: it goes to a copy. */
 static int report_to = STDERR_FILENO;
 
 static void keep_standard_error(void)
 {
-    int saved = errno;
-    int copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, DESCRIPTOR_LEAST);
+    int copy = pym_process_copy(STDERR_FILENO);
     report_to = copy >= 0 ? copy : STDERR_FILENO;
-    errno = saved;
 }
 
 static void write_to(int fd)

@@ -4,6 +4,8 @@
 #include "os.h"
 #include "print.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 enum { STATUS_MOST = 4096, FILE_NAME_MOST = 512 };
@@ -104,6 +106,15 @@ int pym_process_create(const char *pattern, unsigned number)
         pym_check_warn("cannot write to the file", name);
     }
     return fd;
+}
+
+int pym_process_copy(int fd)
+{
+    enum { LEAST = 100 };
+    int saved = errno;
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, LEAST);
+    errno = saved;
+    return copy;
 }
 
 void pym_process_close(int fd)

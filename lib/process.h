@@ -32,6 +32,10 @@ void pym_process_name(char *name, size_t size);
  * after a warning.
  */
 int pym_process_create(const char *pattern, unsigned number);
+
+/* A copy of a descriptor, out of the way of those that programs expect to get; -1 if
+ * there can be none. */
+int pym_process_copy(int fd);
 void pym_process_close(int fd);
 
 #endif

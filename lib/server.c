@@ -6,11 +6,11 @@
 #include "options.h"
 #include "os.h"
 #include "print.h"
+#include "process.h"
 #include "profile.h"
 #include "snapshot.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -24,8 +24,6 @@
 
 enum {
     STACK_SIZE = 256 << 10,
-    /* Out of the way of descriptors that programs expect to get. */
-    DESCRIPTOR_LEAST = 100,
     /* A client that is silent, or does not read, holds up the others for so long. */
     RECEIVE_SECONDS = 2,
     SEND_SECONDS = 10,
@@ -49,7 +47,7 @@ static struct descriptor event = {.fd = -1}; /* counts signals */
 
 static void keep(struct descriptor *descriptor, int fd)
 {
-    int high = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, DESCRIPTOR_LEAST) : -1;
+    int high = fd >= 0 ? pym_process_copy(fd) : -1;
     if (high >= 0) {
         pym_os_close(fd);
         fd = high;
