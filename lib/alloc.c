@@ -131,6 +131,15 @@ static bool is_profiled(const struct pym_heap *heap)
     return PYM_UNLIKELY(heap->poisson.interval != 0);
 }
 
+/* A sample of whatever kind is due. */
+static void *sampled_large(struct pym_heap *heap, size_t size, unsigned like_it)
+{
+    void *sample = guarded_if_due(heap, size);
+    return sample == NULL && is_profiled(heap)
+               ? profiled_large(heap, size, PYM_GRAIN, like_it)
+               : sample;
+}
+
 /* ---- small blocks ---- */
 
 /* What a thread without a heap gets, and a program without an address range. */
@@ -208,10 +217,7 @@ static PYM_NOINLINE void *large_miss(size_t size, bool zeroed)
     if (PYM_LIKELY(heap != NULL)) {
         pym_heap_tick(heap);
         pym_sampler_count(&heap->sampler, 1);
-        void *block = guarded_if_due(heap, size);
-        if (block == NULL && is_profiled(heap)) {
-            block = profiled_large(heap, size, PYM_GRAIN, 1);
-        }
+        void *block = sampled_large(heap, size, 1);
         if (PYM_UNLIKELY(block != NULL)) {
             /* The system may have refused to take back what was here before. */
             return zeroed ? memset(block, 0, size) : block;
@@ -231,10 +237,7 @@ PYM_NOINLINE void *pym_alloc_tick(void *block, size_t size)
     struct pym_heap *heap = pym_thread.heap;
     pym_sampler_count(&heap->sampler, heap->cache.armed);
     pym_heap_tick(heap);
-    void *sample = guarded_if_due(heap, size);
-    if (sample == NULL && is_profiled(heap)) {
-        sample = profiled_large(heap, size, PYM_GRAIN, PYM_HEAP_HITS_LOOKED_AT);
-    }
+    void *sample = sampled_large(heap, size, PYM_HEAP_HITS_LOOKED_AT);
     if (PYM_LIKELY(sample == NULL)) {
         return block;
     }

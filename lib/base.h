@@ -90,6 +90,13 @@ PYM_INLINE unsigned pym_count_bits(uint32_t bits)
     return bits * UINT32_C(0x01010101) >> 24;
 }
 
+/* Spreads numbers that are much alike, such as addresses, over the upper bits:
+ * Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4). */
+PYM_INLINE uint64_t pym_mix(uint64_t number)
+{
+    return number * UINT64_C(0x9e3779b97f4a7c15);
+}
+
 PYM_INLINE size_t pym_round_up(size_t n, size_t alignment)
 {
     return (n + alignment - 1) & ~(alignment - 1);

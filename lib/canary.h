@@ -19,7 +19,7 @@ typedef uint64_t pym_pair __attribute__((vector_size(16), may_alias));
 
 PYM_INLINE uint64_t pym_canary(const void *block)
 {
-    uint64_t mixed = ((uintptr_t)block ^ pym_harden_key) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t mixed = pym_mix((uintptr_t)block ^ pym_harden_key);
     return (mixed >> 56 | 1) * UINT64_C(0x0101010101010101);
 }
 

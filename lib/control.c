@@ -8,6 +8,7 @@
 #include "inspect.h"
 #include "options.h"
 #include "profile.h"
+#include "profile_text.h"
 #include "snapshot.h"
 #include "stats.h"
 

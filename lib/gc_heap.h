@@ -72,7 +72,7 @@ PYM_INLINE bool gc_awaits_finalizer(const struct pygc_header *header)
 /* For tables by address. */
 PYM_INLINE size_t gc_hash(const void *address)
 {
-    return ((uintptr_t)address >> 3) * UINT64_C(0x9e3779b97f4a7c15) >> 24;
+    return pym_mix((uintptr_t)address >> 3) >> 24;
 }
 
 PYM_INLINE void *gc_object_of(struct pygc_header *header)

@@ -5,6 +5,7 @@
 #include "options.h"
 #include "os.h"
 #include "profile.h"
+#include "slab.h"
 #include "track.h"
 
 #include <errno.h>
@@ -20,8 +21,7 @@ static struct pym_lock lock = PYM_LOCK_INIT(PYM_RANK_HEAPS);
 static struct pym_heap *all_heaps;
 static struct pym_heap *orphans;
 static struct pym_heaps_totals totals;
-static char *slab;
-static size_t slab_left;
+static struct pym_slab slab;
 
 /* Set when an orphan may have something in its inbox.  Who pushes writes the inbox,
  * then reads the state and this; who works on an orphan writes these, then reads the
@@ -47,17 +47,10 @@ static void add_heap(struct pym_heap *heap)
 static struct pym_heap *make_heap(void)
 {
     size_t size = pym_round_up(sizeof(struct pym_heap), PYM_CACHE_LINE);
-    if (slab_left < size) {
-        slab = pym_os_map(SLAB_SIZE);
-        slab_left = slab != NULL ? SLAB_SIZE : 0;
-        if (slab == NULL) {
-            return NULL;
-        }
+    struct pym_heap *heap = pym_slab_cut(&slab, size, SLAB_SIZE);
+    if (heap != NULL) {
+        add_heap(heap);
     }
-    struct pym_heap *heap = (void *)slab;
-    slab += size;
-    slab_left -= size;
-    add_heap(heap);
     return heap;
 }
 

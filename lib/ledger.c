@@ -28,7 +28,7 @@ static _Atomic unsigned full_shards = SHARDS;
 
 static uint64_t hash(uintptr_t block)
 {
-    return (block >> PYM_GRAIN_SHIFT) * UINT64_C(0x9e3779b97f4a7c15);
+    return pym_mix(block >> PYM_GRAIN_SHIFT);
 }
 
 /* From other bits of the hash than the place in the shard's table. */

@@ -7,7 +7,7 @@
 #include "observe.h"
 #include "options.h"
 #include "os.h"
-#include "profile.h"
+#include "samples.h"
 #include "sysalloc.h"
 #include "track.h"
 #include "transfer.h"
@@ -85,7 +85,7 @@ static void child_of_fork(void)
     pym_transfer_after_fork();
     pym_ledger_after_fork();
     pym_guard_after_fork();
-    pym_profile_after_fork();
+    pym_samples_after_fork();
 }
 
 /* Only there can a thread be started. */

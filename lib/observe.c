@@ -3,6 +3,7 @@
 #include "options.h"
 #include "process.h"
 #include "profile.h"
+#include "profile_text.h"
 #include "server.h"
 #include "snapshot.h"
 #include "stats.h"

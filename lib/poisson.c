@@ -1,14 +1,7 @@
 #include "poisson.h"
 
+#include "random.h"
 #include "sizeclass.h"
-
-/* A generator of Lehmer's kind, with a multiplier from L'Ecuyer's tables; the upper
- * bits are good. */
-static uint64_t draw(struct pym_poisson *poisson)
-{
-    poisson->random = poisson->random * UINT64_C(3935559000370003845) + 1;
-    return poisson->random >> 11;
-}
 
 /* The natural logarithm of 0 < x < 1, to five digits: without the mathematical library.
  */
@@ -44,7 +37,8 @@ static double inclusion(double x)
 /* Bytes from one event to the next. */
 static int64_t gap(struct pym_poisson *poisson)
 {
-    double uniform = ((double)draw(poisson) + 1) / ((double)(UINT64_C(1) << 53) + 1);
+    double uniform = ((double)pym_random_next(&poisson->random) + 1) /
+                     ((double)(UINT64_C(1) << 53) + 1);
     return (int64_t)(-logarithm(uniform) * (double)poisson->interval) + 1;
 }
 
@@ -64,7 +58,8 @@ void pym_poisson_advance(struct pym_poisson *poisson, unsigned cls, int64_t byte
         return;
     }
     if (poisson->events[cls] == 0) {
-        poisson->to_skip[cls] = (uint8_t)(draw(poisson) % PYM_POISSON_SKIP);
+        poisson->to_skip[cls] =
+            (uint8_t)(pym_random_next(&poisson->random) % PYM_POISSON_SKIP);
     }
     while (poisson->left[cls] <= 0) {
         poisson->events[cls]++;
@@ -90,7 +85,7 @@ static bool falls_on(struct pym_poisson *poisson, unsigned cls, size_t size,
 /* Up or down at random, so that sums stay right. */
 static uint64_t blocks_in(struct pym_poisson *poisson, uint64_t bytes, size_t size)
 {
-    return (bytes + draw(poisson) % size) / size;
+    return (bytes + pym_random_next(&poisson->random) % size) / size;
 }
 
 static bool falls_on_small(struct pym_poisson *poisson, unsigned cls,
@@ -149,5 +144,5 @@ bool pym_poisson_take_large(struct pym_poisson *poisson, size_t size, unsigned l
 
 unsigned pym_poisson_about(struct pym_poisson *poisson, unsigned mean)
 {
-    return 1 + (unsigned)(draw(poisson) % (2 * mean - 1));
+    return 1 + (unsigned)(pym_random_next(&poisson->random) % (2 * mean - 1));
 }

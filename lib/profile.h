@@ -6,19 +6,17 @@
  * A sampled block, of whatever size, is a block of the system with a header in front:
  *
  *     | system block ...  | sample | magic, distance | size | 0 | the program's block
- *     ^ base                                                   ^ aligned as it has to
- * be
+ *     ^ base                                                   ^ aligned as it must be
  *
  * The word before the block is 0, which no size is: so free takes it for one that
  * cannot be cached and comes by here without a test on its fast path.
  *
- * Samples are counted by the stacks they come from, under one lock, which nothing but
- * samples takes.  Thread-safe.
+ * samples.h counts them.  Thread-safe.
  */
 #ifndef PYM_PROFILE_H
 #define PYM_PROFILE_H
 
-#include "json.h"
+#include "known.h"
 #include "poisson.h"
 #include "sysalloc.h"
 
@@ -58,9 +56,6 @@ PYM_INLINE struct pym_profile_header *pym_profile_header_of(void *block)
     return (struct pym_profile_header *)block - 1;
 }
 
-/* Where the system allocator keeps no word there, by a table of them. */
-bool pym_profile_knows(const void *block);
-
 /* Of a block of the system. */
 PYM_INLINE bool pym_profile_owns(void *block)
 {
@@ -70,22 +65,12 @@ PYM_INLINE bool pym_profile_owns(void *block)
     return pym_sysalloc.has_word
                ? pym_sysalloc_chunk_word(block) == 0 &&
                      pym_profile_header_of(block)->magic == PYM_PROFILE_MAGIC
-               : pym_profile_knows(block);
+               : pym_known_has(block);
 }
 
 PYM_INLINE void *pym_profile_base(void *block)
 {
     return (char *)block - pym_profile_header_of(block)->distance;
 }
-
-/* Writes the profile in the text form that jeprof reads, and more behind that; reason
- * says why.  Tells whether the descriptor took everything. */
-bool pym_profile_write(int fd, const char *reason);
-
-/* Adds the live samples to a snapshot. */
-void pym_profile_write_samples(struct pym_json *json);
-
-/* In a forked child. */
-void pym_profile_after_fork(void);
 
 #endif

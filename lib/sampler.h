@@ -12,7 +12,7 @@
 #ifndef PYM_SAMPLER_H
 #define PYM_SAMPLER_H
 
-#include "base.h"
+#include "random.h"
 
 struct pym_sampler {
     uint64_t counted; /* allocations so far */
@@ -46,9 +46,8 @@ PYM_INLINE unsigned pym_sampler_limit(const struct pym_sampler *sampler, unsigne
  * mean of 0, none. */
 PYM_INLINE void pym_sampler_next(struct pym_sampler *sampler, uint64_t mean)
 {
-    /* A generator of Lehmer's kind, with a multiplier from L'Ecuyer's tables. */
-    sampler->random = sampler->random * UINT64_C(3935559000370003845) + 1;
-    uint64_t step = mean != 0 ? 1 + (sampler->random >> 16) % (2 * mean - 1) : 0;
+    uint64_t step =
+        mean != 0 ? 1 + pym_random_next(&sampler->random) % (2 * mean - 1) : 0;
     sampler->due_at = mean != 0 ? sampler->counted + sampler->twice + step : 0;
     sampler->twice = 0;
 }

@@ -8,6 +8,7 @@
 #include "print.h"
 #include "process.h"
 #include "profile.h"
+#include "profile_text.h"
 #include "snapshot.h"
 
 #include <errno.h>

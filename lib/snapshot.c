@@ -6,7 +6,7 @@
 #include "options.h"
 #include "os.h"
 #include "process.h"
-#include "profile.h"
+#include "profile_text.h"
 #include "stats.h"
 #include "sysalloc.h"
 

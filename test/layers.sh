@@ -10,10 +10,10 @@ lib=$srcdir/lib
 
 # layer: modules
 table='
-0: base atomic
+0: base atomic random
 1: os print probe trace check lock sysalloc
-2: options report sizeclass track harden ledger canary sampler poisson writer json process
-3: region arena pool systrim guard profile
+2: options report sizeclass track harden ledger canary sampler poisson writer json process slab known stacks samples
+3: region arena pool systrim guard profile profile_text
 4: heap heaps remote syscache transfer
 5: inspect stats snapshot
 6: alloc lifecycle history server observe

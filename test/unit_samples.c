@@ -1,0 +1,142 @@
+/* samples.h: sums stay right whatever the order of births and deaths, also in a child
+ * whose parent was in the middle of a change. */
+#include "known.h"
+#include "lock.h"
+#include "samples.h"
+#include "support.h"
+
+/* What it says of the lock in a forked child. */
+static bool was_held;
+
+bool __wrap_pym_lock_reset(struct pym_lock *lock);
+bool __wrap_pym_lock_reset(struct pym_lock *lock)
+{
+    lock->word = 0;
+    return was_held;
+}
+
+static char memory[64];
+
+static struct pym_sample *begin(size_t i)
+{
+    struct pym_weight weight = {.blocks = i + 1, .bytes = 100 * (i + 1)};
+    struct pym_sample *sample = pym_samples_begin(&memory[i], &weight);
+    CHECK(sample != NULL, "no sample");
+    return sample;
+}
+
+static void is_total(uint64_t samples, uint64_t blocks, uint64_t bytes)
+{
+    struct pym_samples_totals totals = pym_samples_totals();
+    CHECK_EQ(totals.samples_live, samples, "samples");
+    CHECK_EQ(totals.live.blocks, blocks, "blocks");
+    CHECK_EQ(totals.live.bytes, bytes, "bytes");
+}
+
+struct sums {
+    struct pym_samples_figures figures;
+    size_t stacks;
+};
+
+static void add_figures(void *arg, const struct pym_stack *stack,
+                        const struct pym_samples_figures *figures)
+{
+    struct sums *sums = arg;
+    CHECK(stack->frames > 0, "no frames");
+    sums->stacks++;
+    sums->figures.live.bytes += figures->live.bytes;
+    sums->figures.all.bytes += figures->all.bytes;
+    sums->figures.peak.bytes += figures->peak.bytes;
+}
+
+static void sums_of_stacks_are_totals(void)
+{
+    struct pym_sample *sample[8];
+    struct sums sums = {0};
+    for (size_t i = 0; i < 8; i++) {
+        sample[i] = begin(i);
+    }
+    is_total(8, 36, 3600);
+    pym_samples_end(sample[3], &memory[3]);
+    pym_samples_end(sample[7], &memory[7]);
+    pym_samples_end(sample[0], &memory[0]);
+    is_total(5, 23, 2300);
+    pym_samples_each_stack(add_figures, &sums);
+    CHECK(sums.stacks > 0, "no stacks");
+    CHECK_EQ(sums.figures.live.bytes, 2300, "live by stacks");
+    CHECK_EQ(sums.figures.all.bytes, pym_samples_totals().all.bytes, "all by stacks");
+    CHECK_EQ(sums.figures.peak.bytes, pym_samples_totals().peak_bytes, "the peak");
+    pym_samples_end(sample[3], &memory[3]); /* it is not live */
+    is_total(5, 23, 2300);
+
+    struct pym_sample copy[8];
+    CHECK_EQ(pym_samples_copy(copy, 2), 2, "some of the copies");
+    CHECK_EQ(pym_samples_copy(copy, 8), 5, "copies");
+    CHECK_EQ((uintptr_t)copy[0].block, (uintptr_t)&memory[6], "the latest is first");
+    for (size_t i = 0; i < 8; i++) {
+        pym_samples_end(sample[i], &memory[i]);
+    }
+    is_total(0, 0, 0);
+}
+
+static void a_child_goes_on(void)
+{
+    struct pym_sample *sample = begin(1);
+    was_held = false;
+    pym_samples_after_fork();
+    is_total(1, 2, 200);
+    pym_samples_end(sample, &memory[1]);
+    is_total(0, 0, 0);
+}
+
+/* Old samples may be half linked: the child begins anew, and their ends are none. */
+static void a_child_begins_anew(void)
+{
+    struct pym_sample *old[3] = {begin(0), begin(1), begin(2)};
+    was_held = true;
+    pym_samples_after_fork();
+    is_total(0, 0, 0);
+    struct pym_sample *sample = begin(4);
+    for (size_t i = 0; i < 3; i++) {
+        pym_samples_end(old[i], &memory[i]);
+    }
+    is_total(1, 5, 500);
+    pym_samples_end(sample, &memory[4]);
+    is_total(0, 0, 0);
+    struct pym_sample *next = begin(5);
+    CHECK(next == sample, "an old one came back");
+    pym_samples_end(next, &memory[5]);
+}
+
+/* Blocks whose addresses fall on one bucket find their way in and out. */
+static void addresses_are_known(void)
+{
+    enum { MANY = 20000 };
+    static char blocks[MANY][16];
+    static bool added[MANY];
+    size_t count = 0;
+    CHECK(pym_known_init(), "no memory");
+    for (size_t i = 0; i < MANY; i++) {
+        added[i] = pym_known_add(blocks[i]);
+        count += added[i];
+    }
+    CHECK(count > MANY * 3 / 4, "only %zu of %d found room", count, MANY);
+    for (size_t i = 0; i < MANY; i++) {
+        CHECK(pym_known_has(blocks[i]) == added[i], "block %zu", i);
+        pym_known_remove(blocks[i]);
+        CHECK(!pym_known_has(blocks[i]), "block %zu is still known", i);
+    }
+}
+
+static const struct tap_case cases[] = {
+    {"sums of stacks are totals", sums_of_stacks_are_totals},
+    {"a child goes on", a_child_goes_on},
+    {"a child begins anew", a_child_begins_anew},
+    {"addresses are known", addresses_are_known},
+};
+
+int main(int argc, char **argv)
+{
+    pym_trace_init();
+    return TAP_RUN(cases, argc, argv);
+}
