@@ -219,4 +219,3 @@ def main():
         become(request)
     install(request)
     run(request.rest)
-
