@@ -86,10 +86,8 @@ static void write_large(struct pym_json *json, const struct pymalloc_totals *tot
 static void write_backend(struct pym_json *json)
 {
 #ifdef __GLIBC__
-    struct mallinfo2 (*function)(void);
-    *(void **)&function = pym_sysalloc.mallinfo2;
-    if (function != NULL) {
-        struct mallinfo2 info = function();
+    if (pym_sysalloc.info != NULL) {
+        struct mallinfo2 info = pym_sysalloc.info();
         pym_json_open(json, "backend", '{');
         pym_json_text(json, "name", "glibc");
         pym_json_number(json, "heap_bytes", info.arena);

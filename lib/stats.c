@@ -5,9 +5,14 @@
 #include "inspect.h"
 #include "os.h"
 #include "print.h"
+#include "sysalloc.h"
 #include "transfer.h"
 
 #include <string.h>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 static PYM_RACY void add_heap(struct pym_heap *heap, bool idle, void *arg)
 {
@@ -124,6 +129,31 @@ void pym_stats_get(struct pymalloc_totals *out)
     out->resident_bytes = pym_os_resident();
 }
 
+static void report_classes(int fd, const struct pymalloc_totals *s)
+{
+    for (unsigned cls = 0; cls < PYM_CLASSES; cls++) {
+        size_t size = pym_class_size(cls);
+        if (s->class_pools[cls] != 0) {
+            pym_print(fd, "  of %zu bytes%s %lu live, room for %lu in %lu pools\n",
+                      size, size < 100 ? "  " : " ", s->class_live[cls],
+                      s->class_capacity[cls], s->class_pools[cls]);
+        }
+    }
+}
+
+static void report_backend(int fd)
+{
+#ifdef __GLIBC__
+    if (pym_sysalloc.info != NULL) {
+        struct mallinfo2 info = pym_sysalloc.info();
+        pym_print(fd, "  system malloc %h in use, %h free, %h in %zu mappings\n",
+                  info.uordblks, info.fordblks, info.hblkhd, info.hblks);
+    }
+#else
+    (void)fd;
+#endif
+}
+
 void pym_stats_report(int fd)
 {
     struct pymalloc_totals s;
@@ -138,6 +168,7 @@ void pym_stats_report(int fd)
     pym_print(
         fd, "  large blocks  %lu served (%lu from the cache), %lu freed, %lu cached\n",
         s.large_allocs, s.large_cache_hits, s.large_frees, s.large_cached);
+    report_backend(fd);
     pym_print(fd, "  arenas        %lu in use, %lu at peak, of 256 KiB; %h reserved\n",
               s.arenas, s.arenas_peak, s.reserved_bytes);
     pym_print(fd, "  pools         %lu in use, %lu at peak, of 16 KiB\n", s.pools,
@@ -146,4 +177,5 @@ void pym_stats_report(int fd)
               s.heaps_orphaned);
     pym_print(fd, "  memory        %h resident, %h free and kept, %h given back\n",
               s.resident_bytes, s.dirty_bytes, s.purged_bytes);
+    report_classes(fd, &s);
 }

@@ -209,7 +209,7 @@ static bool find_next(struct pym_sysalloc *found)
     *(void **)&found->usable_size = sibling_symbol("malloc_usable_size", object);
     *(void **)&found->trim = sibling_symbol("malloc_trim", object);
     *(void **)&found->tune = sibling_symbol("mallopt", object);
-    found->mallinfo2 = sibling_symbol("mallinfo2", object);
+    *(void **)&found->info = sibling_symbol("mallinfo2", object);
     found->has_word = is_glibc(object);
     return found->calloc != NULL && found->realloc != NULL && found->free != NULL &&
            found->memalign != NULL;

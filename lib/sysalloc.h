@@ -31,7 +31,7 @@ struct pym_sysalloc {
     /* The rest may be NULL: optional services. */
     int (*trim)(size_t keep);
     int (*tune)(int parameter, int value);
-    void *mallinfo2; /* struct mallinfo2 (*)(void) */
+    struct mallinfo2 (*info)(void);
     /* Whether the word before a block can be read, and may hold its size. */
     bool has_word;
 };

@@ -17,7 +17,7 @@ table='
 4: heap heaps remote syscache transfer
 5: inspect stats snapshot
 6: alloc lifecycle history server observe
-7: held judge quarantine hardened front control interpose interpose_cxx interpose_dl
+7: held judge quarantine hardened front control interpose interpose_cxx interpose_dl interpose_info
 8: gc_type gc_heap gc_scratch gc_check gc_verify gc_object gc_weakref gc_collect gc_inspect gc_mark gc_dispose gc_pace gc_slice gc_phase gc_decide gc_group gc_reference gc_map gc_graph gc_cycles gc_dot gc_report
 '
 

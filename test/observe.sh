@@ -55,6 +55,19 @@ no_errors() {
     same "$("$probe" fails)" "$(printf 'flags 1\ndescriptor 1\nprofile 1')"
 }
 
+info_agrees() {
+    "$probe" hold 5000 100 hold 50 100000 strand 200 xml "$scratch/xml" \
+        >"$scratch/json" && is_sound --xml "$scratch/xml" "$scratch/json"
+}
+
+stats_agree() {
+    "$probe" hold 5000 100 hold 50 100000 stats 2>"$scratch/text" >"$scratch/json" &&
+        grep -q "of 112 bytes  $(python3 -c 'import json, sys
+c = json.load(sys.stdin)["classes"][6]
+print(c["live_blocks"], "live, room for", c["capacity_blocks"], "in", c["pools"], "pools")
+' <"$scratch/json")" "$scratch/text"
+}
+
 # What mallinfo2 has in use is the system's, ours, and no cached block.
 mallinfo_agrees() {
     # shellcheck disable=SC2046
@@ -94,7 +107,7 @@ served() {
 }
 
 # A class's first few blocks come from a coarser one.
-plan 20
+plan 22
 check "what a call writes is sound" called "json 0" "'map' not in s"
 check "with a map" called "hold 1 16 json 1" "len(s['map']) >= 1"
 check "blocks are counted" called "hold 12345 48 hold 777 512 hold 3 1000 json 1" \
@@ -112,6 +125,8 @@ check "any name is written" called 'rename "\ json 0' 's["program"] == "\"\\"'
 check "the hardened library knows what was asked for" hardened
 check "errors of the call" no_errors
 check "mallinfo2 tells the same" mallinfo_agrees
+check "malloc_info tells the same" info_agrees
+check "malloc_stats tells the same" stats_agree
 check "at exit" at_exit
 check "to a file" to_a_file
 check "text to a file" text_to_a_file

@@ -6,6 +6,11 @@ FILE: a snapshot of the library, or "-".  It must have every member that
 doc/OBSERVING.md names, of the right type, and sums that agree.  Each expression must
 then be true; "s" is the snapshot and "c" a function from a size to its class.
 
+    observe_check.py --xml FILE SNAPSHOT
+
+What malloc_info wrote, element by element and attribute by attribute, is what the
+snapshot tells of the same moment.
+
     observe_check.py --ask PID WORD [EXPRESSION...]
 
 The same of what the process answers to a word; with --error instead of an expression,
@@ -17,6 +22,7 @@ import os
 import socket
 import sys
 import time
+from xml.etree import ElementTree
 
 NUMBERS = {
     "": "pymalloc pid time_ns uptime_ns",
@@ -99,6 +105,38 @@ def check(text, expressions):
              f"{expression} is not so")
 
 
+# What the kernel counts goes on meanwhile.
+MOVING = {"rss_bytes", "rss_peak_bytes", "anon_huge_bytes", "virtual_bytes"}
+
+
+def same_members(element, members, name):
+    attributes = dict(element.attrib)
+    members = {key: value for key, value in members.items()
+               if value is not None and isinstance(value, int)}
+    want(attributes.keys() == members.keys(), f"members of {name}: {attributes}")
+    for key, value in members.items():
+        want(key in MOVING or attributes.get(key) == str(value),
+             f"{name}.{key}: {attributes.get(key)}, not {value}")
+
+
+def check_xml(text, snapshot):
+    s = json.loads(snapshot)
+    root = ElementTree.fromstring(text)
+    for name in ("small", "large", "backend", "arenas", "pools", "heaps", "process"):
+        same_members(root.find(name), s[name], name)
+    for element, members in zip(root.find("classes"), s["classes"], strict=True):
+        same_members(element, members, f"class {members['size']}")
+    heap = s["small"]["held_bytes"] + s["pools"]["dirty_bytes"] + s["backend"]["heap_bytes"]
+    want(int(root.find("system").get("size")) == heap, f"the system's {heap} bytes")
+
+
+def read(name):
+    if name == "-":
+        return sys.stdin.read()
+    with open(name, encoding="utf-8") as file:
+        return file.read()
+
+
 def ask_once(pid, word):
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(20)
@@ -131,11 +169,11 @@ def main(arguments):
         if arguments[1:2] == ["--error"]:
             want(list(json.loads(text)) == ["error"], text)
             arguments = []
-    elif arguments[0] == "-":
-        text = sys.stdin.read()
+    elif arguments[0] == "--xml":
+        check_xml(read(arguments[1]), read(arguments[2]))
+        arguments = []
     else:
-        with open(arguments[0], encoding="utf-8") as file:
-            text = file.read()
+        text = read(arguments[0])
     if arguments:
         check(text, arguments[1:])
     for line in wrong:

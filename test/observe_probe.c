@@ -4,6 +4,8 @@
  *     strand COUNT      blocks of 64 bytes, freed by a thread that then sleeps
  *     json FLAGS        writes a snapshot to standard output
  *     fails             checks the errors of pymalloc_stats_json
+ *     xml FILE          malloc_info, then a snapshot to standard output
+ *     stats             malloc_stats, then a snapshot to standard output
  *     info              what mallinfo2, pymalloc_stats and JSON tell of the same heap
  *     rename NAME       gives the process another name
  *     close             closes all descriptors above standard error
@@ -77,6 +79,18 @@ static void info(void)
     fflush(stdout);
 }
 
+static void xml(const char *name)
+{
+    static char buffer[4096]; /* so that writing allocates nothing */
+    FILE *file = fopen(name, "w");
+    if (!file || setvbuf(file, buffer, _IOFBF, sizeof buffer) != 0) {
+        tap_bail_out("%s: %s", name, strerror(errno));
+    }
+    CHECK_EQ(malloc_info(0, file), 0, "malloc_info");
+    CHECK_EQ(pymalloc_stats_json(1, 0), 0, "pymalloc_stats_json");
+    fclose(file);
+}
+
 static void wait_for_end(void)
 {
     char c;
@@ -114,6 +128,11 @@ int main(int argc, char **argv)
             pymalloc_stats_json(1, (unsigned)atoi(argv[++i]));
         } else if (strcmp(command, "fails") == 0) {
             fails();
+        } else if (strcmp(command, "xml") == 0) {
+            xml(argv[++i]);
+        } else if (strcmp(command, "stats") == 0) {
+            malloc_stats();
+            pymalloc_stats_json(1, 0);
         } else if (strcmp(command, "info") == 0) {
             info();
         } else if (strcmp(command, "rename") == 0) {
