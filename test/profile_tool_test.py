@@ -23,7 +23,10 @@ import xml.etree.ElementTree
 sys.dont_write_bytecode = True
 TOP = os.environ.get("top_srcdir", os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 LAUNCHER = os.path.join(os.environ.get("top_builddir", TOP), "tools", "pymalloc")
-sys.path.insert(0, os.path.join(TOP, "tools"))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from tool import PATIENCE, Server  # noqa: E402
+from tool import run_raw as run  # noqa: E402
 
 from pymalloc_tool import (  # noqa: E402
     calltree,
@@ -34,19 +37,6 @@ from pymalloc_tool import (  # noqa: E402
     stacks,
     symbolizer,
 )
-
-# Only against a hang.
-PATIENCE = 60
-
-
-def run(*words):
-    """(status, standard output as bytes, standard error) of the tool."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = entry.main("no-launcher", words[0], list(words[1:]))
-    for stream in (out, err):
-        stream.flush()
-    return status, out.buffer.getvalue(), err.buffer.getvalue().decode()
 
 
 # ------------------------------------------------------------------- profiles by hand
@@ -629,7 +619,7 @@ class Pictures(Case):
             return symbolizer.Place(0, None, (frame,))
 
         found = [
-            stacks.Stack((place("get", get), place("main", main)), ((1, 10),))
+            stacks.Stack((place("get", get), place("main", main)), ((1, 10),), (0,))
             for get, main in ((5, 1), (5, 2), (6, 3))
         ]
         raw = self.raw(raw_text(FOUND, about=ABOUT))
@@ -1173,37 +1163,11 @@ class OtherReaders(WithProgram):
 # ------------------------------------------------------------------------- the library's
 
 
-class Server:
-    """Answers as a process that serves would."""
-
-    def __init__(self, answer):
-        self.answer = answer
-        self.request = None
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.bind(f"\0pymalloc.{os.getpid()}")
-        self.socket.listen()
-        self.thread = threading.Thread(target=self.serve, daemon=True)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.thread.join(PATIENCE)
-        self.socket.close()
-
-    def serve(self):
-        connection, _ = self.socket.accept()
-        with connection:
-            self.request = connection.makefile("rb").readline()
-            connection.sendall(self.answer)
-
-
 class Served(Case):
     def test_a_process_is_asked(self):
-        with Server(raw_text(FOUND, about=ABOUT, peak=PEAK)) as server:
+        with Server(lambda _: raw_text(FOUND, about=ABOUT, peak=PEAK)) as server:
             out = self.succeeds(str(os.getpid()))
-        self.assertEqual(server.request, b"profile\n")
+        self.assertEqual(server.requests, [b"profile\n"])
         self.assertEqual(
             out.splitlines()[-2:],
             [
@@ -1214,14 +1178,67 @@ class Served(Case):
 
     def test_an_earlier_moment_is_not_lost(self):
         for expected in (f"pymalloc-profile-{PID}.heap", f"pymalloc-profile-{PID}-2.heap"):
-            with Server(raw_text(FOUND, about=ABOUT, peak=PEAK)):
+            with Server(lambda _: raw_text(FOUND, about=ABOUT, peak=PEAK)):
                 out = self.succeeds(str(os.getpid()), "--format", "raw")
             self.assertEqual(out.splitlines()[-1], f"raw profile: {expected}")
             with open(expected, "rb") as file:
                 self.assertEqual(file.read(), raw_text(FOUND, about=ABOUT, peak=PEAK))
 
+    def growth(self, *moments):
+        """The report on two moments, a second apart."""
+        answers = iter(
+            raw_text(found, about=dict(ABOUT, interval_bytes=4096, time_ns=at * 10**9), peak=[])
+            for at, found in enumerate(moments, 1)
+        )
+        with Server(lambda _: next(answers)) as server:
+            out = self.succeeds(
+                str(os.getpid()), "--growth", "1", notes="pymalloc: waiting 1 s for what grows\n"
+            )
+        self.assertEqual(server.requests, [b"profile\n"] * 2)
+        return out.split("\n\n")
+
+    def test_growth_is_told_from_chance(self):
+        """LOAD grew, and nothing went; CACHE has more, of much that came and went."""
+        before = [(LOAD, ((1000, 100000), (1000, 100000))), (CACHE, ((1000, 100000), (9000, 900000)))]
+        after = [
+            (LOAD, ((2000, 200000), (2000, 200000))),
+            (CACHE, ((1200, 120000), (99000, 9900000))),
+        ]
+        head, more, first, rest = self.growth(before, after)
+        self.assertIn("change within 1.0 s", head)
+        self.assertEqual(more, "More live than before: 97.7 KiB in 1,000 blocks, from 1 stack")
+        # 100,000 bytes in samples worth 4,096 - 50 each.
+        self.assertTrue(first.startswith("1. 97.7 KiB in 1,000 blocks (100.0%, ± 19.6 KiB, 100% of what came)\n"), first)
+        self.assertIn("load", first)
+        self.assertEqual(rest, "growth of 1 stack is within 2 standard errors, and left out\n")
+
+    def test_what_looks_like_a_leak_is_first(self):
+        """Then the surest growth."""
+        before = [(frames, ((0, 0), (0, 0))) for frames in (LOAD, CACHE, PARSE)]
+        after = [
+            (CACHE, ((10000, 1000000), (150000, 15000000))),
+            (PARSE, ((9000, 900000), (18000, 1800000))),
+            (LOAD, ((5000, 500000), (5000, 500000))),
+        ]
+        _, _, *found = self.growth(before, after)
+        self.assertIn("load", found[0])
+        self.assertIn("1. 488 KiB in 5,000 blocks (20.8%, ± 43.9 KiB, 100% of what came)", found[0])
+        self.assertIn("(37.5%, ± 102 KiB, 50% of what came)", found[1])
+        self.assertIn("(41.7%, ± 335 KiB, 7% of what came)", found[2])
+
+    def test_large_blocks_are_certain(self):
+        head, _, first = self.growth([], [(LOAD, ((1, 1 << 20), (1, 1 << 20)))])
+        self.assertTrue(first.startswith("1. 1 MiB in 1 block (100.0%, 100% of what came)\n"), first)
+
+    def test_growth_is_for_processes(self):
+        self.by_hand()
+        for words in (["a.heap"], ["1", "--base", "a.heap"]):
+            status, _, err = run("profile", *words, "--growth", "5")
+            self.assertEqual(status, 2)
+            self.assertIn("--growth is for a process", err)
+
     def test_one_that_does_not_profile(self):
-        with Server(b'{"error": "there is no profile"}'):
+        with Server(lambda _: b'{"error": "there is no profile"}'):
             self.fails(5, "there is no profile", str(os.getpid()))
 
     def test_nobody(self):

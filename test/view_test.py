@@ -27,66 +27,11 @@ import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(os.environ.get("top_srcdir", "."), "tools"))
 
 import view_snapshots  # noqa: E402
+from tool import PATIENCE, Server, run  # noqa: E402
+
 from pymalloc_tool import census, entry, picture, serve, snapshot, text  # noqa: E402
-
-# Only against a hang.
-PATIENCE = 60
-
-
-def run(*words):
-    """(status, standard output, standard error) of the tool."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            status = entry.main("no-launcher", words[0], list(words[1:]))
-        except SystemExit as end:
-            status = end.code
-    for stream in (out, err):
-        stream.flush()
-    return status, out.buffer.getvalue().decode(), err.buffer.getvalue().decode()
-
-
-class Server:
-    """Serves as this process, as the library would: answers(request) gives the bytes."""
-
-    def __init__(self, answers, pid=None, piece=None, pause=0):
-        self.answers, self.piece, self.pause = answers, piece, pause
-        self.requests = []
-        self.pid = str(pid or os.getpid())
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.bind(f"\0pymalloc.{self.pid}")
-        self.socket.listen()
-        self.thread = threading.Thread(target=self.serve, daemon=True)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-        self.thread.join(PATIENCE)
-
-    def serve(self):
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            with connection, contextlib.suppress(OSError):
-                self.requests.append(connection.makefile("rb").readline())
-                answer = self.answers(self.requests[-1])
-                if answer is None:
-                    connection.recv(1)  # silent until the other side gives up
-                    continue
-                step = self.piece or max(len(answer), 1)
-                for at in range(0, len(answer), step):
-                    connection.sendall(answer[at : at + step])
-                    time.sleep(self.pause)
 
 
 def serving(document, **more):

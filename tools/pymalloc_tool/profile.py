@@ -8,6 +8,7 @@ import gc
 import os
 import re
 import sys
+import time
 
 from pymalloc_tool import (
     calltree,
@@ -101,6 +102,12 @@ def _parser():
     add("--blocks", action="store_true", help="count blocks, not bytes")
     add("--leaks", action="store_true", help="report what is live with its stacks")
     add("--base", metavar="RAWFILE", help="show what changed since this profile")
+    add(
+        "--growth",
+        type=_whole(1),
+        metavar="SECONDS",
+        help="for PID: what is more after so many seconds, by stack; Ctrl-C ends the wait",
+    )
     add("--focus", metavar="REGEX", help="only stacks with a function, file or object like this")
     add("--depth", type=_whole(1), metavar="N", help="at most so many frames of a stack")
     add("--top", type=_whole(1), metavar="N", help="at most so many lines of a report")
@@ -303,9 +310,20 @@ def _output(options, loaded, format_):
     return loaded.stem + _SUFFIXES[format_]
 
 
+def _wait(seconds):
+    print(f"pymalloc: waiting {seconds} s for what grows", file=sys.stderr)
+    try:
+        time.sleep(seconds)
+    except KeyboardInterrupt:
+        pass
+
+
 def _report_source(options):
     """A raw profile, or a process."""
     report = Report(options)
+    if options.growth:
+        report.base = load(options.source).named()
+        _wait(options.growth)
     loaded = load(options.source)
     profile = report.prepared(loaded)
     format_ = options.format or ("text" if options.leaks else "flame")
@@ -379,6 +397,10 @@ def _parse(argv, ending=""):
         parser.error(f'"{options.source}" before "--" is not expected')
     if command == [] or (command is None and options.source is None):
         parser.error("a program, a raw profile or a process is wanted")
+    if options.growth:
+        if not snapshot.is_pid(options.source or "") or options.base:
+            parser.error("--growth is for a process, without --base")
+        options.leaks = True
     if command is None and (options.interval or options.hardened or options.option):
         parser.error("--interval, --hardened and --option are for programs")
     return options, command

@@ -13,7 +13,7 @@ def about(profile):
     raw = profile.raw
     lines = []
     if profile.is_difference:
-        lines.append(f"change from {profile.base.origin} to {raw.origin}")
+        lines.append(_span(raw, profile.base))
         lines += [f"before: {line}" for line in _samples(profile.base)]
     elif raw.about:
         command = " ".join(raw.command())
@@ -24,6 +24,14 @@ def about(profile):
     if not profile.stacks and profile.focus is None:
         lines.append("nothing was sampled: to count every block, profile with --interval 1")
     return lines + _samples(raw)
+
+
+def _span(raw, base):
+    """What lies between two profiles."""
+    times = raw.number("time_ns"), base.number("time_ns")
+    if stacks.is_one_process(raw, base) and None not in times and times[0] > times[1]:
+        return f"change within {text.duration((times[0] - times[1]) // 1000000)}"
+    return f"change from {base.origin} to {raw.origin}"
 
 
 def _samples(raw):
@@ -125,27 +133,62 @@ def summary(profile, kinds, unit, most):
 # -------------------------------------------------------------------------------- leaks
 
 
+# Growth by less than so many standard errors may be chance.
+_ERRORS = 2
+# Of a leak all that came stays; what is replaced now and then leaves somewhere else.
+_STAYS = 0.9
+
+
+def _certain(row):
+    """The bytes that a row has at least, but for chance."""
+    return row.size - _ERRORS * row.error
+
+
+def _looks_like_a_leak(row):
+    return row.came is None or row.size >= _STAYS * row.came
+
+
+def _grown(rows, unit):
+    """Those of a difference that grew, what looks like a leak first, then the most certain
+    growth; and those of which that cannot be told."""
+    grown = [row for row in rows if row[2 + unit] > 0]
+    sure = [row for row in grown if _certain(row) > 0]
+    if unit == stacks.BYTES:
+        sure.sort(key=lambda row: (_looks_like_a_leak(row), _certain(row)), reverse=True)
+    return sure, [row for row in grown if _certain(row) <= 0]
+
+
+def _stack_lines(number, row, total, unit):
+    share = f"{100 * row[2 + unit] / total:.1f}%" if total else "-"
+    error = f", ± {text.size(round(row.error))}" if row.error >= 1 else ""
+    kept = f", {text.percent(row.size, row.came)} of what came" if row.came else ""
+    lines = ["", f"{number}. {_total_words(row.blocks, row.size)} ({share}{error}{kept})"]
+    cells = [_place(frame) for frame in row.frames] or [_place(None)]
+    lines += ["     " + line for line in _aligned(cells)]
+    if row.more:
+        lines.append(f"     ... {text.plural(row.more, 'frame')} more")
+    return lines
+
+
 def leaks(profile, kind, unit, most, depth):
     """What was not freed, with the stacks that it came from, biggest first."""
     rows = stacks.by_stack(profile, kind, unit, depth or _DEPTH)
+    doubtful = []
     if profile.is_difference:
-        rows = [row for row in rows if row[2 + unit] > 0]
-    blocks = sum(row[2] for row in rows)
-    size = sum(row[3] for row in rows)
-    total = (blocks, size)[unit]
+        rows, doubtful = _grown(rows, unit)
+    blocks = sum(row.blocks for row in rows)
+    size = sum(row.size for row in rows)
     what = "More live than before" if profile.is_difference else profile.title(kind)
     lines = [profile.name, *about(profile)]
     lines += ["", f"{what}: {_total_words(blocks, size)}, from {text.plural(len(rows), 'stack')}"]
-    for number, (frames, more, count, bytes_) in enumerate(rows[:most], 1):
-        share = f"{100 * (count, bytes_)[unit] / total:.1f}%" if total else "-"
-        lines += ["", f"{number}. {_total_words(count, bytes_)} ({share})"]
-        cells = [_place(frame) for frame in frames] or [_place(None)]
-        lines += ["     " + line for line in _aligned(cells)]
-        if more:
-            lines.append(f"     ... {text.plural(more, 'frame')} more")
+    for number, row in enumerate(rows[:most], 1):
+        lines += _stack_lines(number, row, (blocks, size)[unit], unit)
     if len(rows) > most:
-        rest = sum(row[3] for row in rows[most:])
+        rest = sum(row.size for row in rows[most:])
         lines += ["", f"and {text.size(rest)} from {text.plural(len(rows) - most, 'stack')} more"]
+    if doubtful:
+        places = text.plural(len(doubtful), "stack")
+        lines += ["", f"growth of {places} is within {_ERRORS} standard errors, and left out"]
     return lines
 
 

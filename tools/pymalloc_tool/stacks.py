@@ -7,6 +7,7 @@ same kinds, with figures that may be negative.
 
 import collections
 import functools
+import math
 import re
 
 from pymalloc_tool import symbolizer
@@ -46,8 +47,12 @@ _OPERATOR = re.compile(r"operator[-<>=]*$")
 # Whoever recorded a stack had no room for more than so many frames, at least.
 _DEEP = 32
 
-# base: of a difference, the figures before.
-Stack = collections.namedtuple("Stack", "places figures base", defaults=(None,))
+# variances: by kind, of the bytes; 0 if every block was counted.  base: of a difference, the
+# figures before.
+Stack = collections.namedtuple("Stack", "places figures variances base", defaults=(None,))
+# Of one place, or several that are called the same.  error: the standard error of the bytes.
+# came: of the difference of two moments, the bytes that were allocated between them.
+Row = collections.namedtuple("Row", "frames more blocks size error came")
 
 
 class Profile:
@@ -115,6 +120,14 @@ class Profile:
         return focused
 
 
+def _variance_of_a_byte(pair, interval):
+    """The variance of the estimated bytes of blocks like these, divided by these bytes: a
+    sample of small blocks stands for an interval, a large block for little but itself."""
+    blocks, size = pair
+    ratio = size / blocks / interval if interval and blocks > 0 else 0
+    return size / blocks / math.expm1(ratio) if 0 < ratio < 500 else 0
+
+
 def named(raw, pid=None):
     """The profile of a raw one, and sentences on what could not be named."""
     symbols = symbolizer.Symbolizer(raw, pid)
@@ -124,7 +137,10 @@ def named(raw, pid=None):
     for frames, figures in raw.stacks.items():
         pairs = tuple(getattr(figures, kind.key) for kind in kinds)
         if any(pair != (0, 0) for pair in pairs):
-            stacks.append(Stack(tuple(places[frame] for frame in frames), pairs))
+            variances = tuple(
+                pair[BYTES] * _variance_of_a_byte(pair, raw.interval) for pair in pairs
+            )
+            stacks.append(Stack(tuple(places[frame] for frame in frames), pairs, variances))
     return Profile(raw, kinds, stacks, symbols.build_ids()), symbols.troubles()
 
 
@@ -132,25 +148,57 @@ def _plus(a, b, sign=1):
     return a[0] + sign * b[0], a[1] + sign * b[1]
 
 
+class _Change:
+    """The figures of a stack before and after, by kind."""
+
+    def __init__(self, places, kinds):
+        self.places = places
+        self.kinds = kinds
+        self.pairs = [[(0, 0)] * len(kinds) for _ in range(2)]
+        self.variances = [[0] * len(kinds) for _ in range(2)]
+
+    def add(self, which, stack, chosen):
+        for at, source in enumerate(chosen):
+            self.pairs[which][at] = _plus(self.pairs[which][at], stack.figures[source])
+            self.variances[which][at] += stack.variances[source]
+
+    def _churn(self, at_live, at_all, grown, interval):
+        """In one process blocks that stayed are the same samples in both: only what came
+        and what went is uncertain."""
+        came = max(grown[at_all][BYTES], 0)
+        went = max(came - grown[at_live][BYTES], 0)
+        return (came + went) * _variance_of_a_byte(self.pairs[1][at_all], interval)
+
+    def stack(self, interval, is_one_process):
+        before, after = self.pairs
+        grown = tuple(_plus(b, a, -1) for a, b in zip(before, after))
+        variances = [a + b for a, b in zip(*self.variances)]
+        by_key = {kind.key: at for at, kind in enumerate(self.kinds)}
+        if is_one_process and "all" in by_key:
+            variances[by_key["live"]] = self._churn(
+                by_key["live"], by_key["all"], grown, interval
+            )
+        return Stack(self.places, grown, tuple(variances), tuple(before))
+
+
+def is_one_process(now, base):
+    identities = [(raw.number("pid"), raw.number("start_ns")) for raw in (now, base)]
+    return None not in identities[0] and identities[0] == identities[1]
+
+
 def difference(now, base):
     """What grew from base to now.  Stacks are the same if their frames are called the same:
     addresses differ between processes."""
     kinds = [kind for kind in now.kinds if kind in base.kinds]
-    merged = {}
+    changes = {}
     for which, profile in enumerate((base, now)):
         chosen = [profile.kinds.index(kind) for kind in kinds]
         for stack in profile.stacks:
             key = tuple(place.frames for place in stack.places)
-            _, sums = merged.setdefault(
-                key, (stack.places, [[(0, 0)] * len(kinds), [(0, 0)] * len(kinds)])
-            )
-            for at, source in enumerate(chosen):
-                sums[which][at] = _plus(sums[which][at], stack.figures[source])
-    stacks = []
-    for places, (before, after) in merged.values():
-        grown = tuple(_plus(b, a, -1) for a, b in zip(before, after))
-        if any(pair != (0, 0) for pair in grown):
-            stacks.append(Stack(places, grown, tuple(before)))
+            changes.setdefault(key, _Change(stack.places, kinds)).add(which, stack, chosen)
+    same = is_one_process(now.raw, base.raw)
+    stacks = [change.stack(now.raw.interval, same) for change in changes.values()]
+    stacks = [stack for stack in stacks if any(pair != (0, 0) for pair in stack.figures)]
     found = Profile(now.raw, kinds, stacks, now.build_ids, is_difference=True)
     found.base = base.raw
     found.base_totals = [base.total(kind) for kind in kinds]
@@ -243,10 +291,14 @@ def by_site(profile, kind, unit):
 
 
 def by_stack(profile, kind, unit, depth):
-    """(frames, blocks, bytes) for each stack, as far as it is of interest and so deep.
-    What only differs farther out is one."""
+    """Rows for the stacks, as far as they are of interest and so deep: what only differs
+    farther out is one."""
     at = profile.kinds.index(kind)
     sums = {}
+    variances = collections.Counter()
+    came = collections.Counter()
+    is_one = profile.is_difference and is_one_process(profile.raw, profile.base)
+    at_all = next((i for i, kind in enumerate(profile.kinds) if kind.key == "all"), at)
     more = collections.defaultdict(set)
     for stack in profile.stacks:
         pair = stack.figures[at]
@@ -255,12 +307,21 @@ def by_stack(profile, kind, unit, depth):
         frames = interesting(frames_of(stack))
         key = tuple(frames[:depth])
         more[key].add(len(frames) - len(key))
+        variances[key] += stack.variances[at]
+        came[key] += stack.figures[at_all][BYTES]
         total = sums.setdefault(key, [0, 0])
         total[BLOCKS] += pair[BLOCKS]
         total[BYTES] += pair[BYTES]
     rows = [
-        (frames, max(more[frames]), blocks, size)
+        Row(
+            frames,
+            max(more[frames]),
+            blocks,
+            size,
+            math.sqrt(variances[frames]),
+            came[frames] if is_one else None,
+        )
         for frames, (blocks, size) in sums.items()
         if blocks or size
     ]
-    return sorted(rows, key=lambda row: (-row[2 + unit], -row[2 + BYTES], str(row[0])))
+    return sorted(rows, key=lambda row: (-row[2 + unit], -row.size, str(row.frames)))
