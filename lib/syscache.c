@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "options.h"
+#include "os.h"
 #include "systrim.h"
 #include "track.h"
 #include "transfer.h"
@@ -208,9 +209,17 @@ static void look_at_shared(struct pym_syscache *cache, uint64_t now_ms)
     }
 }
 
+/* In a copy that the C library does not know of. */
+static bool is_unknown_copy;
+
+void pym_syscache_after_fork(bool is_known)
+{
+    is_unknown_copy = !is_known;
+}
+
 void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
 {
-    if (now_ms < cache->next_look_ms) {
+    if (now_ms < cache->next_look_ms || is_unknown_copy || pym_os_is_copy()) {
         return;
     }
     cache->next_look_ms = now_ms + LOOK_MS;

@@ -173,11 +173,17 @@ extern _Atomic uint64_t pym_syscache_stray_passed PYM_HIDDEN;
 /* Returns everything to the system. */
 void pym_syscache_empty(struct pym_syscache *cache);
 
-/* Returns what has not been wanted for a while; called now and then. */
+/* Returns what has not been wanted for a while; called now and then.  Not in a copy of
+ * the process that the C library does not know of: see pym_syscache_after_fork. */
 void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms);
 
 /* Number and bytes of the cached blocks. */
 size_t pym_syscache_count(const struct pym_syscache *cache, size_t *bytes);
+
+/* In a forked child: whether the C library knows that it is one.  If not (clone), its
+ * locks may be held by threads that are not there.  Then the program's own calls are left
+ * that may wait for them, and it must do without. */
+void pym_syscache_after_fork(bool is_known);
 
 /* In a forked child, for the cache of a thread that is gone: counts anew. */
 void pym_syscache_recover(struct pym_syscache *cache);

@@ -444,6 +444,30 @@ static void idle_blocks_go_back(void)
     end();
 }
 
+static void nothing_goes_back_where_the_system_may_be_locked(void)
+{
+    begin();
+    for (int i = 0; i < 20; i++) {
+        blocks[i] = get(3000);
+    }
+    for (int i = 0; i < 20; i++) {
+        put(blocks[i]);
+    }
+    size_t kept = count();
+    CHECK(kept > 0, "nothing was kept");
+    pym_syscache_after_fork(false);
+    for (uint64_t now = 1000000; now < 1060000; now += 500) {
+        pym_syscache_decay(&cache, now);
+    }
+    CHECK_EQ(count(), kept, "blocks are kept in a copy that is not known");
+    pym_syscache_after_fork(true);
+    for (uint64_t now = 1060000; now < 1120000; now += 500) {
+        pym_syscache_decay(&cache, now);
+    }
+    CHECK(count() <= 1, "%zu blocks are kept in a child of fork", count());
+    end();
+}
+
 static void refusal_is_passed_on(void)
 {
     begin();
@@ -509,6 +533,8 @@ static const struct tap_case cases[] = {
     {"chains that nobody wants go back", chains_that_nobody_wants_go_back},
     {"larger classes help out", larger_classes_help_out},
     {"idle blocks go back", idle_blocks_go_back},
+    {"nothing goes back where the system may be locked",
+     nothing_goes_back_where_the_system_may_be_locked},
     {"refusal is passed on", refusal_is_passed_on},
     {"zeroed means zeroed", zeroed_means_zeroed},
     {"lists are counted anew after a fork", lists_are_counted_anew},
