@@ -69,9 +69,11 @@ own_handler() {
     [ "$status" -eq 3 ] && same "$(cat "$scratch/log")" "own handler"
 }
 
-passes() { # program
+passes() { # program, case...
     status=0
-    PYMALLOC=guard:20 "$top_builddir/test/$1" >"$scratch/log" 2>&1 || status=$?
+    program=$1
+    shift
+    PYMALLOC=guard:20 "$top_builddir/test/$program" "$@" >"$scratch/log" 2>&1 || status=$?
     if [ "$status" -ne 0 ] || grep -q '^not ok\|^Bail out\|^pymalloc: ' "$scratch/log"; then
         show
     fi
@@ -114,5 +116,5 @@ check "other faults are the program's own" dies_alone other-fault 24
 check "a program's own handler is called" own_handler
 check "stress_model" passes stress_model
 check "stress_handoff" passes stress_handoff
-check "life_fork" passes life_fork
+check "life_fork" passes life_fork "several threads" "children of" "atfork"
 done_testing
