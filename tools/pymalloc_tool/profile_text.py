@@ -180,7 +180,8 @@ def leaks(profile, kind, unit, most, depth):
     size = sum(row.size for row in rows)
     what = "More live than before" if profile.is_difference else profile.title(kind)
     lines = [profile.name, *about(profile)]
-    lines += ["", f"{what}: {_total_words(blocks, size)}, from {text.plural(len(rows), 'stack')}"]
+    sums = f"{_total_words(blocks, size)}, from {text.plural(len(rows), 'stack')}"
+    lines += ["", f"{what}: {sums if rows else 'nothing'}"]
     for number, row in enumerate(rows[:most], 1):
         lines += _stack_lines(number, row, (blocks, size)[unit], unit)
     if len(rows) > most:
