@@ -117,11 +117,11 @@ static PYM_COLD void *refill_profiled(struct pym_heap *heap, size_t size)
 
 /* A sample in the place of a block that is none of a size class and stands for so many;
  * or NULL. */
-static PYM_COLD void *profiled_large(struct pym_heap *heap, size_t size,
-                                     size_t alignment, unsigned like_it)
+static void *profiled_large(struct pym_heap *heap, size_t size, size_t alignment,
+                            unsigned like_it)
 {
     struct pym_weight weight;
-    return pym_poisson_take_large(&heap->poisson, size, like_it, &weight)
+    return PYM_UNLIKELY(pym_poisson_take_large(&heap->poisson, size, like_it, &weight))
                ? profiled(heap, size, alignment, &weight)
                : NULL;
 }
@@ -135,9 +135,8 @@ static bool is_profiled(const struct pym_heap *heap)
 static void *sampled_large(struct pym_heap *heap, size_t size, unsigned like_it)
 {
     void *sample = guarded_if_due(heap, size);
-    return sample == NULL && is_profiled(heap)
-               ? profiled_large(heap, size, PYM_GRAIN, like_it)
-               : sample;
+    return PYM_LIKELY(sample == NULL) ? profiled_large(heap, size, PYM_GRAIN, like_it)
+                                      : sample;
 }
 
 /* ---- small blocks ---- */
@@ -353,7 +352,7 @@ void *pym_alloc_aligned(size_t alignment, size_t size)
         pym_alloc_free(block); /* moved, or the system's: there is no address range */
     }
     struct pym_heap *heap = own_heap();
-    if (heap != NULL && is_profiled(heap)) {
+    if (heap != NULL) {
         void *sample = profiled_large(heap, size != 0 ? size : 1, alignment, 1);
         if (sample != NULL) {
             return sample;

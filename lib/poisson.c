@@ -67,19 +67,14 @@ void pym_poisson_advance(struct pym_poisson *poisson, unsigned cls, int64_t byte
     }
 }
 
-/* Whether the events fall on one block of so many bytes: it then stands for as many
- * bytes as would have to come by until one is taken. */
-static bool falls_on(struct pym_poisson *poisson, unsigned cls, size_t size,
-                     struct pym_weight *weight)
+/* A block of so many bytes has met an event: it stands for as many bytes as would have
+ * to come by until one is met. */
+static void weigh(struct pym_poisson *poisson, unsigned cls, size_t size,
+                  struct pym_weight *weight)
 {
-    poisson->left[cls] -= (int64_t)size;
-    if (poisson->left[cls] > 0) {
-        return false;
-    }
     poisson->left[cls] = gap(poisson);
     double blocks = 1 / inclusion((double)size / (double)poisson->interval);
     weight->bytes = (uint64_t)(blocks * (double)size + 0.5);
-    return true;
 }
 
 /* Up or down at random, so that sums stay right. */
@@ -92,9 +87,11 @@ static bool falls_on_small(struct pym_poisson *poisson, unsigned cls,
                            struct pym_weight *weight)
 {
     size_t size = pym_class_size(cls);
-    if (!falls_on(poisson, cls, size, weight)) {
+    poisson->left[cls] -= (int64_t)size;
+    if (poisson->left[cls] > 0) {
         return false;
     }
+    weigh(poisson, cls, size, weight);
     weight->blocks = blocks_in(poisson, weight->bytes, size);
     return true;
 }
@@ -131,15 +128,11 @@ bool pym_poisson_take(struct pym_poisson *poisson, unsigned cls,
     return true;
 }
 
-bool pym_poisson_take_large(struct pym_poisson *poisson, size_t size, unsigned like_it,
-                            struct pym_weight *weight)
+void pym_poisson_weigh_large(struct pym_poisson *poisson, size_t size, unsigned like_it,
+                             struct pym_weight *weight)
 {
-    if (poisson->interval == 0 ||
-        !falls_on(poisson, PYM_POISSON_LARGE, size * like_it, weight)) {
-        return false;
-    }
+    weigh(poisson, PYM_POISSON_LARGE, size * like_it, weight);
     weight->blocks = blocks_in(poisson, weight->bytes, size);
-    return true;
 }
 
 unsigned pym_poisson_about(struct pym_poisson *poisson, unsigned mean)

@@ -76,9 +76,25 @@ PYM_INLINE unsigned pym_poisson_limit(const struct pym_poisson *poisson, unsigne
 bool pym_poisson_take(struct pym_poisson *poisson, unsigned cls,
                       struct pym_weight *weight, bool *again);
 
+/* For the block that the process has just passed an event with. */
+void pym_poisson_weigh_large(struct pym_poisson *poisson, size_t size, unsigned like_it,
+                             struct pym_weight *weight);
+
 /* The same for a block of any size that stands for so many like it. */
-bool pym_poisson_take_large(struct pym_poisson *poisson, size_t size, unsigned like_it,
-                            struct pym_weight *weight);
+PYM_INLINE bool pym_poisson_take_large(struct pym_poisson *poisson, size_t size,
+                                       unsigned like_it, struct pym_weight *weight)
+{
+    if (PYM_LIKELY(poisson->interval == 0)) {
+        return false;
+    }
+    int64_t *left = &poisson->left[PYM_POISSON_LARGE];
+    *left -= (int64_t)(size * like_it);
+    if (*left > 0) {
+        return false;
+    }
+    pym_poisson_weigh_large(poisson, size, like_it, weight);
+    return true;
+}
 
 /* A number from 1 to 2 * mean - 1, all as likely. */
 unsigned pym_poisson_about(struct pym_poisson *poisson, unsigned mean);
