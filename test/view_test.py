@@ -461,8 +461,8 @@ class Figures(Case):
                       out)
         self.assertIn("class 48: about 9.76 KiB (1 sample, 1 min 1 s old)\n    (no stack)\n"
                       "  class 48: about 4 KiB (2 samples, the oldest 1 min 1 s old)\n"
-                      "    toy+0x2000 < toy+0x3000\n", out)
-        self.assertNotIn("toy+0xa000", out)
+                      "    toy+0x1fff < toy+0x2fff\n", out)
+        self.assertNotIn("toy+0x9fff", out)
         self.assertIn("Nothing stands out.", out)
 
     def test_what_could_go_back(self):

@@ -1,7 +1,6 @@
-"""Code addresses of a process as file+offset, for addr2line and for eyes."""
+"""The stacks of a snapshot's samples, with names."""
 
-import bisect
-import os
+from pymalloc_tool import rawprofile, stacks, symbolizer
 
 
 def mappings_of(pid):
@@ -21,24 +20,27 @@ def mappings_of(pid):
     return found
 
 
+def _name(frame):
+    return " ".join(filter(None, (stacks.short(frame.function), stacks.line_of(frame))))
+
+
 class Namer:
-    """Names addresses by a list of such mappings."""
+    """Names the stacks of a snapshot.  pid: of the process, while it still runs."""
 
-    def __init__(self, mappings):
-        self._mappings = sorted(mappings)
-        self._starts = [mapping[0] for mapping in self._mappings]
+    def __init__(self, snap, pid=None):
+        raw = rawprofile.RawProfile("snapshot")
+        raw.mappings = [rawprofile.Mapping(*mapping) for mapping in snap.mappings]
+        raw.stacks = {sample.frames: rawprofile.EMPTY for sample in snap.samples}
+        raw.about = {"pid": snap.number("pid")}
+        if None not in (snap.number("time_ns"), snap.number("uptime_ns")):
+            raw.about["start_ns"] = snap.number("time_ns") - snap.number("uptime_ns")
+        self._places = symbolizer.Symbolizer(raw, pid).places()
 
-    def name(self, address):
-        at = bisect.bisect_right(self._starts, address) - 1
-        if at >= 0:
-            start, end, offset, path = self._mappings[at]
-            if start <= address < end:
-                return f"{os.path.basename(path)}+0x{address - start + offset:x}"
-        return f"0x{address:x}"
-
-    def stack(self, frames, most=8):
+    def stack(self, addresses, most=8):
         """The innermost frames on one line."""
+        frames = [frame for address in addresses for frame in self._places[address].frames]
+        frames = stacks.interesting(frames)
         if not frames:
             return "(no stack)"
-        words = [self.name(frame) for frame in frames[:most]]
+        words = [_name(frame) for frame in frames[:most]]
         return " < ".join(words) + (" < ..." if len(frames) > most else "")

@@ -169,10 +169,10 @@ def _stacks_of_class(one, samples, namer):
         yield f"  class {one}: {len(ranked) - _STACKS} more"
 
 
-def _stack_lines(snap, counted):
+def _stack_lines(snap, counted, pid):
     """Where the live blocks come from, of the classes with most in nearly empty pools."""
     samples = _samples_by_class(snap)
-    namer = symbols.Namer(snap.mappings)
+    namer = symbols.Namer(snap, pid)
     classes = sorted(counted.by_class, key=lambda one: (-counted.by_class[one].nearly_empty, one))
     lines = []
     for one in classes[:_STACK_CLASSES]:
@@ -285,7 +285,7 @@ def _summary(snap, counted):
     )
 
 
-def report(snap, most):
+def report(snap, most, pid=None):
     counted = census.Census(snap)
     arenas = census.count_arenas(snap)
     sections = [
@@ -293,7 +293,7 @@ def report(snap, most):
         _full_lines(counted, arenas),
         _class_lines(counted),
         _worst_lines(arenas, most),
-        () if snap.samples is None else _stack_lines(snap, counted),
+        () if snap.samples is None else _stack_lines(snap, counted, pid),
         _advice_lines(snap, counted),
     ]
     texts = ["\n".join(text.clean(line) for line in section) for section in sections]
@@ -303,7 +303,8 @@ def report(snap, most):
 def main(arguments):
     options = _parser().parse_args(arguments)
     snap = snapshot.load_map(options.source)
-    if snapshot.is_pid(options.source) and snap.samples and not snap.mappings:
-        snap.mappings = symbols.mappings_of(int(options.source))
-    print(report(snap, options.worst))
+    pid = int(options.source) if snapshot.is_pid(options.source) else None
+    if pid is not None and snap.samples:
+        snap.mappings = symbols.mappings_of(pid)
+    print(report(snap, options.worst, pid))
     return 0
