@@ -26,10 +26,22 @@ costs_little() {
     [ $((with - without)) -lt "$2" ]
 }
 
+# Who only looks while the program runs does not see that its end takes as much again.
+ends_in_front() {
+    address=$(readelf -SW "$library" | sed -n 's/.* \.fini  *PROGBITS *\([0-9a-f]*\) .*/\1/p')
+    echo "the code for the end is at 0x$address" | note
+    [ $((0x${address:-ffffff})) -lt 65536 ]
+}
+
 [ -r /proc/self/smaps ] || plan_skip "this kernel has no smaps"
 
-plan 2
+plan 3
 check "a fresh process costs less than $bound KiB" costs_little 0 "$bound"
 check "a fresh process with 16 blocks costs less than $((bound + classes)) KiB" \
     costs_little 16 $((bound + classes))
+if have readelf; then
+    check "its end is in the same 64 KiB" ends_in_front
+else
+    skip "its end is in the same 64 KiB" "readelf is not installed"
+fi
 done_testing
