@@ -181,8 +181,8 @@ void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms);
 size_t pym_syscache_count(const struct pym_syscache *cache, size_t *bytes);
 
 /* In a forked child: whether the C library knows that it is one.  If not (clone), its
- * locks may be held by threads that are not there.  Then the program's own calls are left
- * that may wait for them, and it must do without. */
+ * locks may be held by threads that are not there.  Then the program's own calls are
+ * left that may wait for them, and it must do without. */
 void pym_syscache_after_fork(bool is_known);
 
 /* In a forked child, for the cache of a thread that is gone: counts anew. */

@@ -694,6 +694,17 @@ static void all_that_follow_with_guards(void)
     refuse_each("guard:4", KERNEL, false);
 }
 
+/* Samples of blocks that may not be had, in records that may not be had. */
+static void each_call_with_a_profile(void)
+{
+    refuse_each("profile:4k,profile_file:/dev/null", EITHER, true);
+}
+
+static void all_that_follow_with_a_profile(void)
+{
+    refuse_each("profile:4k,profile_file:/dev/null", EITHER, false);
+}
+
 static const struct tap_case cases[] = {
     {"each call of the kernel fails once", each_call_of_the_kernel},
     {"each call of the system allocator fails once", each_call_of_the_system_allocator},
@@ -703,6 +714,9 @@ static const struct tap_case cases[] = {
      the_system_allocator_refuses_from_one_on},
     {"each call of the kernel fails once, with guard:4", each_call_with_guards},
     {"the kernel's calls fail from one on, with guard:4", all_that_follow_with_guards},
+    {"each call fails once, with a heap profile", each_call_with_a_profile},
+    {"each call and all that follow fail, with a heap profile",
+     all_that_follow_with_a_profile},
 };
 
 int main(int argc, char **argv)

@@ -23,6 +23,9 @@
  *                    make check-points has it, all work is stepped through, and visits
  *                    are counted for each piece of work anew.
  *   PYM_TEST_WORK    only pieces of work with this in their name
+ *
+ * With PYMALLOC=profile:4k in the environment the lock of the heap profile is one of
+ * those that are held (profile.sh).
  */
 #include "c23.h"
 #include "support.h"
@@ -40,6 +43,7 @@
 #ifdef PYM_TEST_CORE
 #include "alloc.h"
 #include "lock.h"
+#include "profile.h"
 #define a_malloc(size) pym_alloc_malloc(opaque_size(size))
 #define a_calloc pym_alloc_calloc
 #define a_realloc pym_alloc_realloc
@@ -309,7 +313,7 @@ static uint32_t count_visit(uintptr_t pc)
 }
 
 /* Where children were made while locks were held. */
-enum { RANKS = 3, SITES = 64 };
+enum { RANKS = 6, SITES = 64 };
 static struct {
     long forks;
     uintptr_t site[SITES];
@@ -947,8 +951,10 @@ static void in_a_child(void)
 /* The places in lib/ that take a lock of a rank, or fewer. */
 static void each_lock_was_held(void)
 {
-    static const char *const name[RANKS + 1] = {"", "emergency", "heaps", "arenas"};
-    static const size_t least[RANKS + 1] = {0, 3, 6, 7};
+    static const char *const name[RANKS + 1] = {
+        "", "emergency", "heaps", "arenas", "ledger", "guard", "profile"};
+    bool is_profiled = pym_profile_interval != 0;
+    size_t least[RANKS + 1] = {0, 3, 6, 7, 0, 0, is_profiled ? 3 : 0};
     for (unsigned rank = 1; rank <= RANKS; rank++) {
         tap_note("under the lock of rank %s: %ld children, taken at %zu places",
                  name[rank], rank_seen[rank].forks, rank_seen[rank].sites);

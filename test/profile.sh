@@ -158,7 +158,7 @@ no_profile() {
         ! [ -e "$scratch/1.heap" ]
 }
 
-plan 19
+plan 20
 check "every block, if told so" told profile:1 turns \
     "p['small'] == [0, 0, 20000, 960000]" "p['other'] == [0, 0, 20000, 960000]" \
     "p['zeroed'] == [0, 0, 20000, 2240000]" "total[3] < 50000000"
@@ -185,6 +185,7 @@ if [ -n "$jemalloc" ]; then
 else
     skip "on another system allocator" "there is no libjemalloc.so.2"
 fi
+check "forks while its lock is held" passes life_points_core 4k
 check "stress_model with many samples" passes stress_model 2k
 check "stress_model with some" passes stress_model 64k
 check "stress_handoff with many samples" passes stress_handoff 2k

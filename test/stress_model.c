@@ -155,7 +155,8 @@ static void agrees_with_model(void)
     size_t walked = 0, live = 0;
     for (size_t i = 0; i < SLOTS; i++) {
         const struct model *model = &slots[i].model;
-        live += slots[i].state == FULL && pymalloc_owns(model->block) && model->size > 0;
+        live +=
+            slots[i].state == FULL && pymalloc_owns(model->block) && model->size > 0;
     }
     pymalloc_walk(visit, &walked);
     pymalloc_stats(&stats);
