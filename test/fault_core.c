@@ -642,7 +642,7 @@ static void refuse_each(const char *options, unsigned kinds, bool once)
 {
     struct left whole, left;
     enum { AT_START = 6 }; /* before main, and the first of the work */
-    long wanted = (long)env_number("PYM_TEST_TRIES", 5);
+    long wanted = (long)env_number("PYM_TEST_TRIES", PYM_TSAN ? 1 : 5);
     long tries = 0;
     if (!try_one(options, kinds, NO_CALL_FAILS, true, &whole)) {
         return;
