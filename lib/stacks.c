@@ -9,8 +9,13 @@ enum { SLAB_SIZE = 1 << 18, REMEMBERED = 256 };
 static struct pym_stack *bucket[PYM_STACKS_BUCKETS];
 static struct pym_slab slab;
 
+/* The thread is told by where this is: at the end of its stack, as a rule, so that
+ * stacks of one thread end at one place. */
+static __thread char self __attribute__((tls_model("initial-exec")));
+
 static struct memory {
     const void *place;
+    const void *thread;
     struct pym_stack *stack;
     void **slot[PYM_STACKS_FRAMES];
 } remembered[REMEMBERED];
@@ -70,7 +75,8 @@ static struct memory *memory_of(const void *place)
 struct pym_stack *pym_stacks_recall(const void *place)
 {
     const struct memory *memory = memory_of(place);
-    struct pym_stack *stack = memory->place == place ? memory->stack : NULL;
+    bool is_here = memory->place == place && memory->thread == &self;
+    struct pym_stack *stack = is_here ? memory->stack : NULL;
     for (unsigned i = 0; stack != NULL && i < stack->frames; i++) {
         if (*memory->slot[i] != stack->frame[i]) {
             return NULL;
@@ -91,6 +97,7 @@ void pym_stacks_remember(const void *place, struct pym_stack *stack,
         }
     }
     memory->stack = stack;
+    memory->thread = &self;
     memory->place = place;
 }
 

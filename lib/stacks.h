@@ -30,8 +30,9 @@ struct pym_stack *pym_stacks_find(const struct pym_frame *frame, unsigned frames
  * Walking a stack takes microseconds, and the same few come again and again.  So it is
  * remembered for a place on the stack where the return addresses of its frames were; if
  * they are all still there, it is the same stack.  Each of them, from the inside out,
- * shows that the frame of its caller lies above it, with the next one in its place: so
- * nothing is read that is not there.
+ * shows that the frame of its caller lies above it.  That may be smaller than it was,
+ * by an alloca; then what is read lies further out, but not beyond the end of the
+ * stack: it must be the same thread's.
  */
 struct pym_stack *pym_stacks_recall(const void *place);
 void pym_stacks_remember(const void *place, struct pym_stack *stack,

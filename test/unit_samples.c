@@ -1,9 +1,11 @@
 /* samples.h: sums stay right whatever the order of births and deaths, also in a child
- * whose parent was in the middle of a change. */
+ * whose parent was in the middle of a change; and stacks.h and known.h. */
 #include "known.h"
 #include "lock.h"
-#include "samples.h"
-#include "support.h"
+#include "samples_agree.h"
+
+#include <alloca.h>
+#include <pthread.h>
 
 /* What it says of the lock in a forked child. */
 static bool was_held;
@@ -31,28 +33,13 @@ static void is_total(uint64_t samples, uint64_t blocks, uint64_t bytes)
     CHECK_EQ(totals.samples_live, samples, "samples");
     CHECK_EQ(totals.live.blocks, blocks, "blocks");
     CHECK_EQ(totals.live.bytes, bytes, "bytes");
-}
-
-struct sums {
-    struct pym_samples_figures figures;
-    size_t stacks;
-};
-
-static void add_figures(void *arg, const struct pym_stack *stack,
-                        const struct pym_samples_figures *figures)
-{
-    struct sums *sums = arg;
-    CHECK(stack->frames > 0, "no frames");
-    sums->stacks++;
-    sums->figures.live.bytes += figures->live.bytes;
-    sums->figures.all.bytes += figures->all.bytes;
-    sums->figures.peak.bytes += figures->peak.bytes;
+    const char *fault = samples_fault();
+    CHECK(fault == NULL, "%s", fault);
 }
 
 static void sums_of_stacks_are_totals(void)
 {
     struct pym_sample *sample[8];
-    struct sums sums = {0};
     for (size_t i = 0; i < 8; i++) {
         sample[i] = begin(i);
     }
@@ -61,17 +48,14 @@ static void sums_of_stacks_are_totals(void)
     pym_samples_end(sample[7], &memory[7]);
     pym_samples_end(sample[0], &memory[0]);
     is_total(5, 23, 2300);
-    pym_samples_each_stack(add_figures, &sums);
-    CHECK(sums.stacks > 0, "no stacks");
-    CHECK_EQ(sums.figures.live.bytes, 2300, "live by stacks");
-    CHECK_EQ(sums.figures.all.bytes, pym_samples_totals().all.bytes, "all by stacks");
-    CHECK_EQ(sums.figures.peak.bytes, pym_samples_totals().peak_bytes, "the peak");
+    CHECK_EQ(pym_samples_totals().peak_bytes, 3600, "the peak");
     pym_samples_end(sample[3], &memory[3]); /* it is not live */
     is_total(5, 23, 2300);
 
     struct pym_sample copy[8];
     CHECK_EQ(pym_samples_copy(copy, 2), 2, "some of the copies");
     CHECK_EQ(pym_samples_copy(copy, 8), 5, "copies");
+    CHECK(copy[0].stack->frames > 0, "no frames");
     CHECK_EQ((uintptr_t)copy[0].block, (uintptr_t)&memory[6], "the latest is first");
     for (size_t i = 0; i < 8; i++) {
         pym_samples_end(sample[i], &memory[i]);
@@ -108,6 +92,43 @@ static void a_child_begins_anew(void)
     pym_samples_end(next, &memory[5]);
 }
 
+/* ---- stacks that were mapped where others had been ---- */
+
+enum { STACK = 1 << 20, PLACE = 1 << 16 };
+
+static char *stacks;
+
+/* Calls from the same place on any stack. */
+static void *begin_at_place(void *arg)
+{
+    char *frame = __builtin_frame_address(0);
+    volatile char *room = alloca((size_t)(frame - stacks) - PLACE);
+    *room = 1;
+    pym_samples_end(begin(0), &memory[0]);
+    return arg;
+}
+
+static void run_on_stack(size_t size)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstack(&attributes, stacks, size);
+    CHECK_EQ(pthread_create(&thread, &attributes, begin_at_place, NULL), 0, "a thread");
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&attributes);
+}
+
+/* The second one ends before the places where the first had its outer frames. */
+static void shorter_stacks_are_not_read_beyond(void)
+{
+    stacks = pages(STACK);
+    run_on_stack(STACK);
+    CHECK_EQ(mprotect(stacks + STACK / 2, STACK / 2, PROT_NONE), 0, "mprotect");
+    run_on_stack(STACK / 2);
+    munmap(stacks, STACK);
+}
+
 /* Blocks whose addresses fall on one bucket find their way in and out. */
 static void addresses_are_known(void)
 {
@@ -132,6 +153,7 @@ static const struct tap_case cases[] = {
     {"sums of stacks are totals", sums_of_stacks_are_totals},
     {"a child goes on", a_child_goes_on},
     {"a child begins anew", a_child_begins_anew},
+    {"shorter stacks are not read beyond", shorter_stacks_are_not_read_beyond},
     {"addresses are known", addresses_are_known},
 };
 
