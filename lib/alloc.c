@@ -397,19 +397,31 @@ static void *without_header(char *base, size_t size)
     return memmove(base, base + sizeof(struct pym_profile_header), size);
 }
 
+/* Whether a block with a header may be left to the system to resize.  Not if it is
+ * aligned; and not if it is known by its address, which may be another thread's block
+ * as soon as the system has moved it. */
+static bool is_resizable(void *block)
+{
+    return pym_sysalloc.has_word &&
+           pym_profile_header_of(block)->distance == sizeof(struct pym_profile_header);
+}
+
 /* With a heap profile, a large block that is resized is one that is allocated anew.  It
- * may have a header from now on, or from before; it is not copied but by the system. */
+ * may have a header from now on, or from before; the system copies it, if it can. */
 static PYM_COLD void *resize_profiled(void *block, size_t usable, size_t size)
 {
+    bool has_header = pym_profile_owns(block);
+    if (has_header && !is_resizable(block)) {
+        return move(block, usable, size);
+    }
     struct pym_heap *heap = own_heap();
     struct pym_weight weight;
     bool is_sample =
         heap != NULL && pym_poisson_take_large(&heap->poisson, size, 1, &weight);
-    bool has_header = pym_profile_owns(block);
-    size_t distance = has_header ? pym_profile_header_of(block)->distance : 0;
+    size_t distance = has_header ? sizeof(struct pym_profile_header) : 0;
     size_t room = has_header || is_sample ? pym_profile_room(size, PYM_GRAIN) : size;
-    if (room == 0 || (has_header && distance != sizeof(struct pym_profile_header))) {
-        return move(block, usable, size); /* it was aligned */
+    if (room == 0) {
+        return out_of_memory();
     }
     void *base = has_header ? pym_profile_base(block) : block;
     void *moved = pym_syscache_resize(heap != NULL ? &heap->cache : NULL, base,
@@ -419,9 +431,7 @@ static PYM_COLD void *resize_profiled(void *block, size_t usable, size_t size)
     }
     size_t kept = usable < size ? usable : size;
     if (has_header) {
-        void *again =
-            pym_profile_readopt(moved, block, size, is_sample ? &weight : NULL);
-        return again != NULL ? again : without_header(moved, kept);
+        return pym_profile_readopt(moved, block, size, is_sample ? &weight : NULL);
     }
     if (!is_sample) {
         return moved;

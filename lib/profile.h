@@ -37,7 +37,7 @@ void *pym_profile_release(void *block);
 
 /* The system has resized, and perhaps moved, what is now at base and was the block:
  * that is no sample any more; the new block is one of a weight, or for NULL, none.
- * Returns NULL if it cannot be known for one. */
+ * Only where blocks have a word in front. */
 void *pym_profile_readopt(void *base, const void *old_block, size_t size,
                           const struct pym_weight *weight);
 

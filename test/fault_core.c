@@ -9,14 +9,16 @@
  * nothing that lives may be damaged, and then, when nothing fails any more, the work is
  * done once more, every request is served, and as much is left as without a failure.
  *
- * PYM_TEST_TRIES says how many calls are tried, all at most; PYM_FAULT repeats one try,
- * as a failed one says. The source is compiled with the core, and with the hardened
- * library's archive.
+ * PYM_TEST_TRIES says how many calls are tried, all at most, or 2000; PYM_FAULT repeats
+ * one try, as a failed one says.  The source is compiled with the core, and with the
+ * hardened library's archive.
  */
-#include "support.h"
+#include "samples_agree.h"
 
 #include "alloc.h"
+#include "known.h"
 #include "os.h"
+#include "profile.h"
 #include "sysalloc.h"
 
 #include <pthread.h>
@@ -47,7 +49,8 @@
 #define a_free free
 #endif
 
-enum { KERNEL = 1, SYSTEM = 2, EITHER = KERNEL | SYSTEM };
+/* The last is no kind of call: the system allocator has no word before its blocks. */
+enum { KERNEL = 1, SYSTEM = 2, EITHER = KERNEL | SYSTEM, NO_WORD = 4 };
 
 /* Threads of the work run one at a time, but one may end while another begins. */
 static struct {
@@ -203,6 +206,15 @@ static void *system_calloc(size_t count, size_t size)
     return is_refused(SYSTEM) ? out_of_memory() : counted(below.calloc(count, size));
 }
 
+/* From here on it may be another thread's, who has it for no sample. */
+static void nothing_freed_is_known(const char *block, const void *moved)
+{
+    if ((fault.kinds & NO_WORD) != 0 && pym_profile_interval != 0 && block != moved) {
+        CHECK(!pym_known_has(block + sizeof(struct pym_profile_header)),
+              "a block that was freed is known for a sample");
+    }
+}
+
 static void *system_realloc(void *block, size_t size)
 {
     if (is_refused(SYSTEM)) {
@@ -210,6 +222,7 @@ static void *system_realloc(void *block, size_t size)
     }
     void *moved = below.realloc(block, size);
     lent += block == NULL && moved != NULL;
+    nothing_freed_is_known(block, moved);
     return moved;
 }
 
@@ -222,6 +235,7 @@ static void *system_memalign(size_t alignment, size_t size)
 static void system_free(void *block)
 {
     lent -= block != NULL;
+    nothing_freed_is_known(block, NULL);
     below.free(block);
 }
 
@@ -229,7 +243,9 @@ void __wrap_pym_sysalloc_init(void)
 {
     __real_pym_sysalloc_init();
     if (pym_sysalloc.malloc != system_malloc) {
+        fault_init();
         below = pym_sysalloc;
+        pym_sysalloc.has_word = (fault.kinds & NO_WORD) == 0;
         pym_sysalloc.malloc = system_malloc;
         pym_sysalloc.calloc = system_calloc;
         pym_sysalloc.realloc = system_realloc;
@@ -331,6 +347,8 @@ static void all_is_sound(const char *when)
         }
     }
     CHECK_EQ(pymalloc_verify(), 0, "%s: faults of the heap", when);
+    const char *fault_of_samples = samples_fault();
+    CHECK(fault_of_samples == NULL, "%s: %s", when, fault_of_samples);
 }
 
 /* ---- the work ---- */
@@ -530,6 +548,17 @@ static void no_objects(void)
 
 #endif
 
+/* What there is no memory for is left out. */
+static void reports(void)
+{
+    int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (pym_profile_interval != 0) {
+        CHECK_EQ(pymalloc_profile_write(nowhere), 0, "a heap profile");
+        CHECK_EQ(pymalloc_stats_json(nowhere, PYMALLOC_JSON_MAP), 0, "a snapshot");
+    }
+    close(nowhere);
+}
+
 static void work(void)
 {
     small_blocks();
@@ -543,6 +572,7 @@ static void work(void)
     half_is_freed();
     all_is_sound("after free and purge");
     objects();
+    reports();
     threads(3);
     fork_of_it();
     small_blocks();
@@ -556,19 +586,20 @@ struct left {
     long blocks; /* in use, small ones */
     long pools;  /* that heaps hold */
     long lent;   /* by the system allocator */
+    long samples;
     long mapped;
 };
 
-#define LEFT_FORMAT "left: %ld %ld %ld %ld %ld\n"
+#define LEFT_FORMAT "left: %ld %ld %ld %ld %ld %ld\n"
 
 static void print_left(void)
 {
     struct pymalloc_totals totals;
     char line[128];
     pymalloc_stats(&totals);
-    int n =
-        snprintf(line, sizeof line, LEFT_FORMAT, (long)fault.calls,
-                 (long)totals.small_live, (long)totals.pools, (long)lent, (long)mapped);
+    int n = snprintf(line, sizeof line, LEFT_FORMAT, (long)fault.calls,
+                     (long)totals.small_live, (long)totals.pools, (long)lent,
+                     (long)pym_samples_totals().samples_live, (long)mapped);
     tap_write(line, (size_t)n);
 }
 
@@ -589,7 +620,7 @@ static int one_try(void)
 
 /* ---- all of them ---- */
 
-enum { SECONDS = 130, NO_CALL_FAILS = 1 << 30 };
+enum { SECONDS = 130, NO_CALL_FAILS = 1 << 30, MOST_TRIES = 2000 };
 
 /* Blocks and pools that the hardened library holds back in heaps without a thread are
  * not lost; which they are depends on what failed. */
@@ -616,8 +647,9 @@ static bool try_one(const char *options, unsigned kinds, long first, bool once,
     char *envp[] = {try, with, NULL};
     run_program(&seen, argv, envp, SECONDS);
     const char *line = strstr(seen.out, "left: ");
-    bool told = line != NULL && sscanf(line, LEFT_FORMAT, &left->calls, &left->blocks,
-                                       &left->pools, &left->lent, &left->mapped) == 5;
+    bool told = line != NULL &&
+                sscanf(line, LEFT_FORMAT, &left->calls, &left->blocks, &left->pools,
+                       &left->lent, &left->samples, &left->mapped) == 6;
     if (CHECK(seen.status == 0 && told, "to repeat: %s %s %s; status %d\n%s%s", with,
               try, self, seen.status, seen.out, seen.err)) {
         return true;
@@ -625,12 +657,15 @@ static bool try_one(const char *options, unsigned kinds, long first, bool once,
     return false;
 }
 
+/* What is a sample one time lies in a pool another time. */
 static void nothing_is_left(const struct left *is, const struct left *was, long first)
 {
-    CHECK(is->blocks <= was->blocks + HELD_BACK, "call %ld: %ld blocks, not %ld", first,
-          is->blocks, was->blocks);
-    CHECK(is->pools <= was->pools + HELD_BACK, "call %ld: %ld pools, not %ld", first,
-          is->pools, was->pools);
+    long blocks = was->blocks + was->samples - is->samples;
+    long pools = was->pools + was->samples;
+    CHECK(is->blocks <= blocks + HELD_BACK, "call %ld: %ld blocks, not %ld", first,
+          is->blocks, blocks);
+    CHECK(is->pools <= pools + HELD_BACK, "call %ld: %ld pools, not %ld", first,
+          is->pools, pools);
     CHECK(is->lent <= was->lent + TABLE + HELD_BACK,
           "call %ld: %ld blocks of the system, not %ld", first, is->lent, was->lent);
     CHECK(PYM_TEST_HARDENED || is->mapped <= was->mapped,
@@ -644,6 +679,7 @@ static void refuse_each(const char *options, unsigned kinds, bool once)
     enum { AT_START = 6 }; /* before main, and the first of the work */
     long wanted = (long)env_number("PYM_TEST_TRIES", PYM_TSAN ? 1 : 5);
     long tries = 0;
+    wanted = wanted < MOST_TRIES ? wanted : MOST_TRIES;
     if (!try_one(options, kinds, NO_CALL_FAILS, true, &whole)) {
         return;
     }
@@ -705,6 +741,21 @@ static void all_that_follow_with_a_profile(void)
     refuse_each("profile:4k,profile_file:/dev/null", EITHER, false);
 }
 
+static void all_that_follow_with_all_in_a_profile(void)
+{
+    refuse_each("profile:1,profile_file:/dev/null", EITHER, false);
+}
+
+static void each_call_with_a_coarse_profile(void)
+{
+    refuse_each("profile:64k,profile_file:/dev/null", EITHER, true);
+}
+
+static void each_call_with_a_profile_and_no_words(void)
+{
+    refuse_each("profile:4k,profile_file:/dev/null", EITHER | NO_WORD, true);
+}
+
 static const struct tap_case cases[] = {
     {"each call of the kernel fails once", each_call_of_the_kernel},
     {"each call of the system allocator fails once", each_call_of_the_system_allocator},
@@ -717,6 +768,12 @@ static const struct tap_case cases[] = {
     {"each call fails once, with a heap profile", each_call_with_a_profile},
     {"each call and all that follow fail, with a heap profile",
      all_that_follow_with_a_profile},
+    {"each call and all that follow fail, and every block is to be a sample",
+     all_that_follow_with_all_in_a_profile},
+    {"each call fails once, with a coarse heap profile",
+     each_call_with_a_coarse_profile},
+    {"each call fails once, with a heap profile and no words before blocks",
+     each_call_with_a_profile_and_no_words},
 };
 
 int main(int argc, char **argv)
