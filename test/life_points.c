@@ -44,6 +44,7 @@
 #include "alloc.h"
 #include "lock.h"
 #include "profile.h"
+#include "samples_agree.h"
 #define a_malloc(size) pym_alloc_malloc(opaque_size(size))
 #define a_calloc pym_alloc_calloc
 #define a_realloc pym_alloc_realloc
@@ -132,7 +133,15 @@ static void keep_from(size_t first, size_t count)
 /* ------------------------------------------------------------------- a child */
 
 /* What it may find wrong: its exit status. */
-enum { NO_MEMORY = 1, KEPT_DAMAGED, FILL_DAMAGED, UNSOUND, NO_THREAD, GRANDCHILD };
+enum {
+    NO_MEMORY = 1,
+    KEPT_DAMAGED,
+    FILL_DAMAGED,
+    UNSOUND,
+    NO_THREAD,
+    GRANDCHILD,
+    NO_SAMPLES,
+};
 
 /* Blocks of all classes, more than any list that fork caught can hold. */
 static int fill(struct keepsake *own, uint64_t tag)
@@ -190,6 +199,27 @@ static void *adopt(void *arg)
     return (void *)(result ? result : own_result);
 }
 
+/* The heap profile goes on: whether there were samples since, and all agree. */
+static uint64_t samples_so_far(void)
+{
+#ifdef PYM_TEST_CORE
+    return pym_samples_totals().samples_all;
+#else
+    return 0;
+#endif
+}
+
+static bool samples_are_sound(uint64_t before)
+{
+#ifdef PYM_TEST_CORE
+    return samples_fault() == NULL &&
+           (pym_profile_interval == 0 || samples_so_far() > before);
+#else
+    (void)before;
+    return true;
+#endif
+}
+
 static int child_checks(int number);
 
 static int is_grandchild(void *arg)
@@ -204,13 +234,17 @@ static int bare_child_checks(int number)
     if (number % 2 == 0 && pymalloc_verify() != 0) {
         return UNSOUND;
     }
+    uint64_t samples = samples_so_far();
     int result = fill(own, 1u << 30);
     if (result || !kept_hold()) {
         return result ? result : KEPT_DAMAGED;
     }
     free_kept();
     result = empty(own);
-    return result ? result : (pymalloc_verify() ? UNSOUND : 0);
+    return result                        ? result
+           : !samples_are_sound(samples) ? NO_SAMPLES
+           : pymalloc_verify()           ? UNSOUND
+                                         : 0;
 }
 
 static int child_checks(int number)
@@ -228,6 +262,7 @@ static int child_checks(int number)
             return GRANDCHILD;
         }
     }
+    uint64_t samples = samples_so_far();
     int result = number % 4 < 2 ? fill(own, 1u << 30) : 0;
     pthread_t thread;
     void *adopted;
@@ -239,9 +274,11 @@ static int child_checks(int number)
     }
     pthread_join(thread, &adopted);
     result = number % 4 < 2 ? empty(own) : 0;
-    return adopted  ? (int)(uintptr_t)adopted
-           : result ? result
-                    : (pymalloc_verify() ? UNSOUND : 0);
+    return adopted                       ? (int)(uintptr_t)adopted
+           : result                      ? result
+           : !samples_are_sound(samples) ? NO_SAMPLES
+           : pymalloc_verify()           ? UNSOUND
+                                         : 0;
 }
 
 /* ------------------------------------------------------ the second thread */
@@ -403,18 +440,21 @@ static void on_trap(int number, siginfo_t *info, void *context)
     errno = saved;
 }
 
-static bool steps_through(bool is_long)
+/* Which work is stepped through: any; if all visits count; none, but at its locks. */
+enum length { SHORT, LONG, ENDLESS };
+
+static bool steps_through(enum length length)
 {
 #ifdef PYM_TEST_CORE
-    is_long = true;
+    length = length == SHORT ? LONG : length;
 #endif
-    return CAN_STEP && (!is_long || step.sparse == 1);
+    return CAN_STEP && (length == SHORT || (length == LONG && step.sparse == 1));
 }
 
-static void begin_steps(bool is_long)
+static void begin_steps(enum length length)
 {
     step.on = true;
-    step.trapped = steps_through(is_long);
+    step.trapped = steps_through(length);
     if (step.trapped) {
         set_trap_flag(true);
     }
@@ -470,11 +510,12 @@ bool __wrap_pym_lock_try(struct pym_lock *lock);
 void __wrap_pym_unlock(struct pym_lock *lock);
 
 /* The first times that a place takes a lock or gives it back, whatever else is left
- * out. */
+ * out.  Some do so for each of thousands of things. */
 static void fork_at_site(void *site)
 {
+    enum { MOST = 64 };
     uint32_t visits = count_visit((uintptr_t)site);
-    if (visits <= 2 || step.sparse == 1) {
+    if (visits <= (step.sparse == 1 ? MOST : 2)) {
         fork_at((uintptr_t)site);
     }
 }
@@ -520,7 +561,7 @@ struct work {
     void (*set_up)(void);
     void (*run)(void); /* under the trap */
     void (*tear_down)(void);
-    bool is_long;
+    enum length length;
 };
 
 static void *block[MANY];
@@ -629,6 +670,15 @@ static void walk(void)
 {
     long count = 0;
     pymalloc_walk(count_block, &count);
+}
+
+/* The heap profile is looked at as well, if there is one. */
+static void report(void)
+{
+    int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    pymalloc_stats_json(nowhere, PYMALLOC_JSON_MAP);
+    (void)pymalloc_profile_write(nowhere);
+    close(nowhere);
 }
 
 /* Fills bins of the cache, overflows them, leaves chains, takes chains. */
@@ -743,29 +793,30 @@ static void second_frees(void)
 }
 
 static const struct work works[] = {
-    {"a thread's first block", nothing, first_block, free_many, false},
-    {"new pools and arenas", nothing, use_512, free_many, false},
-    {"small blocks of new pools", nothing, use_16, free_many, false},
-    {"frees until pools go back", use_512, free_many, nothing, false},
-    {"frees from full pools", use_512, make_holes, free_many, false},
-    {"blocks from pools with holes", use_512, refill_holes, free_many, false},
-    {"frees of another thread's blocks", others_512, free_many, nothing, false},
+    {"a thread's first block", nothing, first_block, free_many, SHORT},
+    {"new pools and arenas", nothing, use_512, free_many, SHORT},
+    {"small blocks of new pools", nothing, use_16, free_many, SHORT},
+    {"frees until pools go back", use_512, free_many, nothing, SHORT},
+    {"frees from full pools", use_512, make_holes, free_many, SHORT},
+    {"blocks from pools with holes", use_512, refill_holes, free_many, SHORT},
+    {"frees of another thread's blocks", others_512, free_many, nothing, SHORT},
     {"frees that another thread takes in", use_512_others_free, use_512, free_many,
-     false},
-    {"purge", some_of_all_freed, purge, nothing, true},
-    {"statistics and verification", some_of_all, look, free_many, true},
-    {"a walk", some_of_all, walk, free_many, true},
-    {"large blocks", others_large, large, second_frees, false},
-    {"frees of large blocks", use_large, free_many, second_frees, false},
-    {"realloc, calloc, alignment", nothing, shapes, nothing, true},
-    {"decay", decay_soon, slow_path, decay_later, false},
-    {"an option is set", some_of_all_freed, set_an_option, nothing, true},
-    {"a request that fails", nothing, no_room, nothing, false},
+     SHORT},
+    {"purge", some_of_all_freed, purge, nothing, LONG},
+    {"statistics and verification", some_of_all, look, free_many, LONG},
+    {"a walk", some_of_all, walk, free_many, LONG},
+    {"reports", some_of_all, report, free_many, ENDLESS},
+    {"large blocks", others_large, large, second_frees, SHORT},
+    {"frees of large blocks", use_large, free_many, second_frees, SHORT},
+    {"realloc, calloc, alignment", nothing, shapes, nothing, LONG},
+    {"decay", decay_soon, slow_path, decay_later, SHORT},
+    {"an option is set", some_of_all_freed, set_an_option, nothing, LONG},
+    {"a request that fails", nothing, no_room, nothing, SHORT},
 };
 
 /* The end of a thread is stepped through as well, up to the late destructor. */
 static const struct work thread_end = {"a thread's end", others_512, end_thread, NULL,
-                                       false};
+                                       SHORT};
 
 static void *do_work(void *arg)
 {
@@ -777,7 +828,7 @@ static void *do_work(void *arg)
         keep_from(KEPT / 2, KEPT / 2); /* else the thread has no heap yet */
         work->set_up();
     }
-    begin_steps(work->is_long);
+    begin_steps(work->length);
     work->run();
     if (work->tear_down) {
         end_steps();
@@ -847,7 +898,7 @@ static long do_stepwise(const struct work *work)
     pthread_t first, joiner;
     long before = beside.forks, steps = step.steps;
     beside.work = work->name;
-    if (step.sparse == 1 || !steps_through(work->is_long)) {
+    if (step.sparse == 1 || !steps_through(work->length)) {
         memset(visited, 0, sizeof visited);
     }
     step.held = 0;
@@ -954,7 +1005,7 @@ static void each_lock_was_held(void)
     static const char *const name[RANKS + 1] = {
         "", "emergency", "heaps", "arenas", "ledger", "guard", "profile"};
     bool is_profiled = pym_profile_interval != 0;
-    size_t least[RANKS + 1] = {0, 3, 6, 7, 0, 0, is_profiled ? 3 : 0};
+    size_t least[RANKS + 1] = {0, 3, 6, 7, 0, 0, is_profiled ? 7 : 0};
     for (unsigned rank = 1; rank <= RANKS; rank++) {
         tap_note("under the lock of rank %s: %ld children, taken at %zu places",
                  name[rank], rank_seen[rank].forks, rank_seen[rank].sites);
