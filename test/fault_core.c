@@ -245,7 +245,7 @@ void __wrap_pym_sysalloc_init(void)
     if (pym_sysalloc.malloc != system_malloc) {
         fault_init();
         below = pym_sysalloc;
-        pym_sysalloc.has_word = (fault.kinds & NO_WORD) == 0;
+        pym_sysalloc.has_word &= (fault.kinds & NO_WORD) == 0;
         pym_sysalloc.malloc = system_malloc;
         pym_sysalloc.calloc = system_calloc;
         pym_sysalloc.realloc = system_realloc;
