@@ -94,7 +94,7 @@ static void a_child_begins_anew(void)
 
 /* ---- stacks that were mapped where others had been ---- */
 
-enum { STACK = 1 << 20, PLACE = 1 << 16 };
+enum { STACK = 1 << 22, PLACE = 1 << 16 };
 
 static char *stacks;
 
