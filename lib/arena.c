@@ -9,8 +9,11 @@
 #include <string.h>
 
 enum { ALL_FREE = (1 << PYM_ARENA_POOLS) - 1 };
-/* Arenas that one step of the decay looks at, and gives back, at most. */
-enum { DECAY_LOOK = 4096, DECAY_STEP = 64 };
+/* Arenas that one step of the decay looks at, and what it gives back, at most. */
+enum { DECAY_LOOK = 4096, DECAY_BYTES = 64 << PYM_ARENA_SHIFT };
+/* Milliseconds that free memory waits in any case, since a program in full swing wants
+ * it at once. */
+enum { SWING_MS = 10 };
 /* Milliseconds between two steps: the grain of the clock. */
 enum { DECAY_PAUSE_MS = 10 };
 
@@ -301,13 +304,14 @@ bool pym_arena_has_dirty(void)
     return atomic_load_explicit(&dirty_pools, memory_order_relaxed) != 0;
 }
 
-/* Looks at the next arenas in turn and purges those whose time has come. */
-static void decay_some(uint64_t now, uint64_t wait)
+/* Looks at the next arenas in turn and purges those whose time has come, until so many
+ * bytes went back. */
+static void purge_some(uint64_t now, uint64_t wait, size_t bytes)
 {
     size_t count = pym_region.end_arena - pym_region.first_arena;
     size_t most = count < DECAY_LOOK ? count : DECAY_LOOK;
-    unsigned purged = 0;
-    for (size_t i = 0; i < most && purged < DECAY_STEP; i++) {
+    size_t purged = 0;
+    for (size_t i = 0; i < most && purged < bytes; i++) {
         if (decay_cursor < pym_region.first_arena ||
             decay_cursor >= pym_region.end_arena) {
             decay_cursor = (uint32_t)pym_region.first_arena;
@@ -315,7 +319,7 @@ static void decay_some(uint64_t now, uint64_t wait)
         uint32_t index = decay_cursor++;
         struct pym_arena *arena = record(index);
         if (arena->dirty != 0 && now - arena->since_ms >= wait) {
-            purged += purge_arena(index) != 0;
+            purged += purge_arena(index);
         }
     }
 }
@@ -329,8 +333,17 @@ void pym_arena_decay(void)
         return;
     }
     atomic_store_explicit(&next_decay_ms, now + DECAY_PAUSE_MS, memory_order_relaxed);
-    decay_some(now, PYM_OPTION(decay));
+    purge_some(now, PYM_OPTION(decay), DECAY_BYTES);
     pym_unlock(&lock);
+}
+
+void pym_arena_make_up_for(size_t bytes)
+{
+    uint64_t decay = PYM_OPTION(decay);
+    if (pym_arena_has_dirty() && pym_lock_try(&lock)) {
+        purge_some(pym_os_now_ms(), decay < SWING_MS ? decay : SWING_MS, bytes);
+        pym_unlock(&lock);
+    }
 }
 
 /* ---- looking ---- */

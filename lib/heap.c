@@ -4,7 +4,9 @@
 #include "check.h"
 #include "heaps.h"
 #include "os.h"
+#include "pages.h"
 #include "probe.h"
+#include "scavenge.h"
 #include "track.h"
 
 #include <string.h>
@@ -12,8 +14,8 @@
 /* Frees into an active pool, or hits of the cache of system blocks, between two
  * visits to the clock: without and with free memory that is to go back. */
 enum { TICK = 256, TICK_DIRTY = 32 };
-/* Ticks between two looks at the cache of system blocks. */
-enum { CACHE_TICKS = 16 };
+/* Ticks between two looks at what has not been wanted for a while. */
+enum { CLOCK_TICKS = 16 };
 /* Pools without a block in use that a heap keeps. */
 enum { SPARES_MOST = 4 };
 
@@ -112,10 +114,16 @@ static void make_full(struct pym_heap *heap, struct pym_pool *pool)
     pool->state = PYM_POOL_FULL;
 }
 
+static void give_pool(struct pym_heap *heap, struct pym_pool *pool)
+{
+    heap->pools--;
+    pym_arena_give(pool);
+}
+
 static void make_spare(struct pym_heap *heap, struct pym_pool *pool)
 {
     if (heap->spares >= SPARES_MOST) {
-        pym_arena_give(pool);
+        give_pool(heap, pool);
         return;
     }
     pool->state = PYM_POOL_SPARE;
@@ -134,15 +142,23 @@ static void make_available(struct pym_heap *heap, struct pym_pool *pool,
         return;
     }
     pool->countdown = in_use;
+    pool->due = 0;
     pool->state = PYM_POOL_AVAILABLE;
     list_push(&heap->available[pool->cls], pool);
+    heap->availables++;
+}
+
+static void leave_available(struct pym_heap *heap, struct pym_pool *pool)
+{
+    list_remove(&heap->available[pool->cls], pool);
+    heap->availables--;
 }
 
 static struct pym_pool *take_available(struct pym_heap *heap, unsigned cls)
 {
     struct pym_pool *pool = heap->available[cls];
     if (pool != NULL) {
-        list_remove(&heap->available[cls], pool);
+        leave_available(heap, pool);
     }
     return pool;
 }
@@ -182,7 +198,7 @@ static PYM_COLD void rest(struct pym_heap *heap, struct pym_pool *pool,
     pool->free_to = &pool->local;
     pym_snapshot_order();
     heap->bins[pool->cls] = NULL;
-    make_available(heap, pool, pool->carved - free_blocks);
+    make_available(heap, pool, pym_pool_present(pool) - free_blocks);
 }
 
 static bool is_sample_due(const struct pym_heap *heap, unsigned cls)
@@ -209,7 +225,7 @@ void pym_heap_event(struct pym_pool *pool)
         make_available(heap, pool, pool->carved - pym_class_wake(pool->cls));
         return;
     case PYM_POOL_AVAILABLE:
-        list_remove(&heap->available[pool->cls], pool);
+        leave_available(heap, pool);
         make_spare(heap, pool);
         return;
     default:
@@ -240,7 +256,7 @@ static void account_freed(struct pym_heap *heap, struct pym_pool *pool, unsigned
             return;
         }
         in_use = pool->countdown;
-        list_remove(&heap->available[pool->cls], pool);
+        leave_available(heap, pool);
         break;
     default:
         in_use = 0;
@@ -305,7 +321,7 @@ static bool supply_from_available(struct pym_heap *heap, unsigned cls)
     if (pool == NULL) {
         return false;
     }
-    make_active(heap, pool, pool->carved - pool->countdown);
+    make_active(heap, pool, pym_pool_present(pool) - pool->countdown);
     return heap->bins[cls] != NULL || supply_from_active(heap, cls);
 }
 
@@ -318,11 +334,15 @@ static bool supply_from_new(struct pym_heap *heap, unsigned cls)
         if (pool == NULL) {
             return false;
         }
+        heap->pools++;
         pym_pool_prepare(pool, cls, heap->is_tagged);
+        if (pym_scavenge_is_worthwhile(heap)) {
+            pym_scavenge_for_pool(heap);
+        }
     } else if (pool->cls != cls) {
         pym_pool_prepare(pool, cls, heap->is_tagged);
     }
-    make_active(heap, pool, pool->carved);
+    make_active(heap, pool, pym_pool_present(pool));
     return heap->bins[cls] != NULL || supply_from_active(heap, cls);
 }
 
@@ -348,8 +368,12 @@ void pym_heap_tick(struct pym_heap *heap)
         pym_arena_decay();
     }
     arm_cache(heap);
-    if (++heap->ticks % CACHE_TICKS == 0) {
-        pym_syscache_decay(&heap->cache, pym_os_now_ms());
+    if (++heap->ticks % CLOCK_TICKS == 0) {
+        uint64_t now = pym_os_now_ms();
+        pym_syscache_decay(&heap->cache, now);
+        if (pym_scavenge_is_worthwhile(heap)) {
+            pym_scavenge_some(heap, now);
+        }
     }
 }
 
@@ -425,14 +449,14 @@ void pym_heap_empty_bins(struct pym_heap *heap)
 static void drop_idle_active(struct pym_heap *heap, unsigned cls)
 {
     struct pym_pool *pool = heap->active[cls];
-    if (pool == NULL || count_free(pool) != pool->carved) {
+    if (pool == NULL || count_free(pool) != pym_pool_present(pool)) {
         return;
     }
     count_recycled(heap, pool);
-    count_withdrawn(heap, cls, pool->carved);
+    count_withdrawn(heap, cls, pym_pool_present(pool));
     heap->active[cls] = NULL;
     heap->bins[cls] = NULL;
-    pym_arena_give(pool);
+    give_pool(heap, pool);
 }
 
 void pym_heap_purge(struct pym_heap *heap)
@@ -444,8 +468,9 @@ void pym_heap_purge(struct pym_heap *heap)
         drop_idle_active(heap, cls);
     }
     for (struct pym_pool *pool; (pool = take_spare(heap)) != NULL;) {
-        pym_arena_give(pool);
+        give_pool(heap, pool);
     }
+    pym_scavenge_all(heap);
     pym_syscache_empty(&heap->cache);
 }
 
@@ -483,23 +508,19 @@ static void recover_pool(struct pym_heap *heap, struct pym_pool *pool)
         pym_arena_give(pool);
         return;
     }
+    heap->pools++;
     struct pym_pool_bits bits = {{0}};
     bool intact;
-    unsigned capacity = pym_pool_capacity(pool);
     unsigned in_pool = pym_pool_mark_list(pool, pool->local, &bits, &intact);
     unsigned in_bin = pym_pool_mark_list(pool, heap->saved[pool->cls], &bits, &intact);
     if (pool->state == PYM_POOL_ACTIVE) {
         count_recycled(heap, pool);
     }
     heap->supplied[pool->cls] -= in_bin;
-    for (unsigned i = pool->carved; i < capacity; i++) {
-        if (pym_pool_bit(&bits, i)) {
-            pool->carved = (uint16_t)(i + 1);
-        }
-    }
+    pym_pages_recover(pool, &bits);
     pym_pool_relink(pool, &bits);
     pool->free_to = &pool->local;
-    make_available(heap, pool, pool->carved - in_pool - in_bin);
+    make_available(heap, pool, pym_pool_present(pool) - in_pool - in_bin);
 }
 
 void pym_heap_recover(struct pym_heap *heap)
@@ -511,7 +532,7 @@ void pym_heap_recover(struct pym_heap *heap)
     memset(&heap->outbox, 0, sizeof(heap->outbox));
     heap->outbox.sent = sent;
     heap->spare = NULL;
-    heap->spares = 0;
+    heap->spares = heap->pools = heap->availables = 0;
     pym_syscache_recover(&heap->cache);
     size_t end = pym_region_limit() >> PYM_POOL_SHIFT;
     for (size_t i = pym_region.first_arena * PYM_ARENA_POOLS; i < end; i++) {
@@ -536,87 +557,4 @@ PYM_RACY uint64_t pym_heap_handed_out(const struct pym_heap *heap, unsigned cls)
         blocks -= pym_pool_mark_list(pool, heap->bins[cls], &bits, &intact);
     }
     return blocks;
-}
-
-typedef void reporter(const char *what, const void *where);
-
-static unsigned verify_pool(const struct pym_heap *heap, const struct pym_pool *pool,
-                            reporter *report)
-{
-    struct pym_pool_bits bits = {{0}};
-    bool intact;
-    unsigned free_blocks =
-        pym_pool_mark_list(pool, pym_heap_free_list(pool), &bits, &intact);
-    unsigned wrong = 0;
-    if (!intact) {
-        report("free list leaves its pool, or has a cycle", pool);
-        wrong++;
-    }
-    for (unsigned i = pool->carved; i < pym_pool_capacity(pool); i++) {
-        if (pym_pool_bit(&bits, i)) {
-            report("free block that was never cut off", pym_pool_block(pool, i));
-            wrong++;
-        }
-    }
-    unsigned in_use = pool->carved - free_blocks;
-    if (pool->state == PYM_POOL_AVAILABLE && pool->countdown != in_use) {
-        report("blocks in use and the pool's countdown disagree", pool);
-        wrong++;
-    }
-    if (pool->state == PYM_POOL_FULL &&
-        pym_class_wake(pool->cls) - pool->countdown != free_blocks) {
-        report("free blocks and the full pool's countdown disagree", pool);
-        wrong++;
-    }
-    if (pool->state == PYM_POOL_SPARE && in_use != 0) {
-        report("spare pool with blocks in use", pool);
-        wrong++;
-    }
-    bool active = heap->active[pool->cls] == pool;
-    if (active != (pool->state == PYM_POOL_ACTIVE) ||
-        (pool->free_to == &heap->bins[pool->cls]) != active) {
-        report("pool is not what its heap takes it for", pool);
-        wrong++;
-    }
-    return wrong;
-}
-
-/* Other heaps' pools may change hands meanwhile, but none from or to this one. */
-static PYM_RACY bool has_pool(const struct pym_heap *heap, const struct pym_pool *pool)
-{
-    return pool->owner == heap;
-}
-
-static unsigned verify_list(const struct pym_heap *heap, const struct pym_pool *list,
-                            enum pym_pool_state state, reporter *report)
-{
-    unsigned wrong = 0;
-    const struct pym_pool *previous = NULL;
-    for (; list != NULL; previous = list, list = list->next) {
-        if (list->owner != heap || list->state != state || list->prev != previous) {
-            report("list of pools is broken", list);
-            return wrong + 1;
-        }
-    }
-    return wrong;
-}
-
-unsigned pym_heap_verify(const struct pym_heap *heap, reporter *report)
-{
-    unsigned wrong = verify_list(heap, heap->spare, PYM_POOL_SPARE, report);
-    for (unsigned cls = 0; cls < PYM_CLASSES; cls++) {
-        wrong += verify_list(heap, heap->available[cls], PYM_POOL_AVAILABLE, report);
-        if (heap->active[cls] == NULL && heap->bins[cls] != NULL) {
-            report("bin without an active pool", heap);
-            wrong++;
-        }
-    }
-    size_t end = pym_region_limit() >> PYM_POOL_SHIFT;
-    for (size_t i = pym_region.first_arena * PYM_ARENA_POOLS; i < end; i++) {
-        const struct pym_pool *pool = pym_region_pool_at(i << PYM_POOL_SHIFT);
-        if (has_pool(heap, pool)) {
-            wrong += verify_pool(heap, pool, report);
-        }
-    }
-    return wrong;
 }

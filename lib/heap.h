@@ -36,6 +36,15 @@ enum pym_heap_state {
     PYM_HEAP_BROKEN, /* the same, but as fork caught it: to be recovered */
 };
 
+/* Of scavenge.h. */
+struct pym_scavenger {
+    size_t next_pool;  /* the next to look at, as an index */
+    uint64_t next_ms;  /* when to look at all of them again */
+    uint64_t last_ms;  /* when some were looked at */
+    int64_t peak_seen; /* pym_syscache_peak, when it was looked at */
+    uint64_t bytes;    /* given back */
+};
+
 struct pym_heap {
     /* Written by all threads. */
     struct pym_inbox inbox PYM_ALIGNED(PYM_CACHE_LINE);
@@ -48,6 +57,9 @@ struct pym_heap {
     struct pym_pool *spare;
     unsigned spares;
     uint32_t ticks;
+    uint32_t pools;      /* that the heap has */
+    uint32_t availables; /* of them, in the lists above */
+    struct pym_scavenger scavenger;
     uint32_t purge_seen; /* the last request to purge that was followed */
     struct pym_syscache cache;
     struct pym_outbox outbox;
@@ -141,10 +153,5 @@ void *pym_heap_free_list(const struct pym_pool *pool);
 /* Blocks of a class that were handed out from the heap since it was made; of
  * doubtful worth while another thread is using it. */
 uint64_t pym_heap_handed_out(const struct pym_heap *heap, unsigned cls);
-
-/* Counts violations of the invariants of a heap that is not in use, or the
- * caller's own, reporting each. */
-unsigned pym_heap_verify(const struct pym_heap *heap,
-                         void (*report)(const char *what, const void *where));
 
 #endif

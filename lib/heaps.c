@@ -209,10 +209,23 @@ void pym_heaps_purge(void)
     pym_unlock(&emergency_lock);
 }
 
+/* Bytes of all heaps; other threads may be adding theirs. */
+static PYM_RACY size_t pages_returned(void)
+{
+    size_t bytes = 0;
+    pym_lock(&lock);
+    for (struct pym_heap *heap = all_heaps; heap != NULL; heap = heap->next) {
+        bytes += heap->scavenger.bytes;
+    }
+    pym_unlock(&lock);
+    return bytes;
+}
+
 size_t pym_heaps_give_back(size_t keep, bool *trimmed)
 {
+    size_t before = pages_returned();
     pym_heaps_purge();
-    size_t bytes = pym_arena_purge_all();
+    size_t bytes = pages_returned() - before + pym_arena_purge_all();
     int saved = errno;
     *trimmed = pym_sysalloc.trim != NULL && pym_sysalloc.trim(keep) != 0;
     errno = saved;

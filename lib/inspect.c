@@ -2,7 +2,9 @@
 
 #include "arena.h"
 #include "heaps.h"
+#include "pages.h"
 #include "print.h"
+#include "verify.h"
 
 #include <unistd.h>
 
@@ -35,7 +37,7 @@ PYM_RACY unsigned pym_inspect_pool(const struct pym_pool *pool,
     (void)pym_pool_mark_list(pool, pym_heap_free_list(pool), &free_blocks, &intact);
     unsigned count = 0;
     for (unsigned i = 0; i < pool->carved; i++) {
-        if (!pym_pool_bit(&free_blocks, i) &&
+        if (!pym_pool_bit(&free_blocks, i) && !pym_pages_are_away(pool, i) &&
             pym_region_is_live(pym_pool_block(pool, i))) {
             pym_pool_set_bit(live, i);
             count++;
@@ -91,7 +93,7 @@ static void verify_heap(struct pym_heap *heap, bool idle, void *arg)
 {
     unsigned *wrong = arg;
     if (idle) {
-        *wrong += pym_heap_verify(heap, report);
+        *wrong += pym_verify_heap(heap, report);
     }
 }
 

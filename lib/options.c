@@ -195,6 +195,13 @@ void pym_options_parse(const char *text)
     }
 }
 
+/* What every process reads of all texts here, which lie far behind (order.lds): no
+ * strings on their own, which would lie with them. */
+static const struct {
+    char ours[sizeof("PYMALLOC")];
+    char pythons[sizeof("PYTHONMALLOC")];
+} variables = {"PYMALLOC", "PYTHONMALLOC"};
+
 void pym_options_init(void)
 {
     static _Atomic bool done;
@@ -203,12 +210,12 @@ void pym_options_init(void)
         atomic_exchange_explicit(&done, true, memory_order_relaxed)) {
         return;
     }
-    const char *python = secure_getenv("PYTHONMALLOC");
+    const char *python = secure_getenv(variables.pythons);
     if (python != NULL && strcmp(python, "malloc") == 0) {
         atomic_store_explicit(&pym_options.header, CPYTHON_HEADER,
                               memory_order_relaxed);
     }
-    const char *text = secure_getenv("PYMALLOC");
+    const char *text = secure_getenv(variables.ours);
     if (text != NULL) {
         pym_options_parse(text);
     }

@@ -3,6 +3,7 @@
 #include "check.h"
 #include "options.h"
 #include "os.h"
+#include "pages.h"
 #include "track.h"
 
 static uint8_t first_block(unsigned cls)
@@ -20,6 +21,8 @@ void pym_pool_prepare(struct pym_pool *pool, unsigned cls, bool is_tagged)
     pool->cls = (uint8_t)cls;
     pool->first = is_tagged ? PYM_GRAIN / 2 : first_block(cls);
     pool->listed = 0;
+    pool->returned = 0;
+    pool->away = 0;
     pym_region_forget_states(pool);
 }
 
@@ -55,9 +58,23 @@ static char *link_at_random(char *block, size_t size, unsigned count)
     return head;
 }
 
+void pym_pool_cut(struct pym_pool *pool, unsigned from, unsigned to)
+{
+    size_t size = pym_class_size(pool->cls);
+    char *block = pym_pool_block(pool, from);
+    char *head = PYM_HARDENED ? link_at_random(block, size, to - from)
+                              : link_in_order(block, size, to - from);
+    pym_track_freed(block, (to - from) * size);
+    *pool->free_to = head;
+    pym_snapshot_order();
+}
+
 unsigned pym_pool_carve(struct pym_pool *pool)
 {
     PYM_ASSERT(*pool->free_to == NULL);
+    if (PYM_UNLIKELY(pool->returned != 0)) {
+        return pym_pages_carve(pool);
+    }
     size_t size = pym_class_size(pool->cls);
     unsigned from = pool->carved;
     unsigned capacity = pym_pool_capacity(pool);
@@ -68,12 +85,7 @@ unsigned pym_pool_carve(struct pym_pool *pool)
     if (from == to) {
         return 0;
     }
-    char *block = pym_pool_block(pool, from);
-    char *head = PYM_HARDENED ? link_at_random(block, size, to - from)
-                              : link_in_order(block, size, to - from);
-    pym_track_freed(block, (to - from) * size);
-    *pool->free_to = head;
-    pym_snapshot_order();
+    pym_pool_cut(pool, from, to);
     pool->carved = (uint16_t)to;
     return to - from;
 }
@@ -81,18 +93,21 @@ unsigned pym_pool_carve(struct pym_pool *pool)
 PYM_RACY unsigned pym_pool_mark_list(const struct pym_pool *pool, void *list,
                                      struct pym_pool_bits *bits, bool *intact)
 {
-    size_t size = pym_class_size(pool->cls);
+    unsigned size = (unsigned)pym_class_size(pool->cls);
     unsigned capacity = pym_pool_capacity(pool);
     uintptr_t start = (uintptr_t)pym_pool_block(pool, 0);
     unsigned marked = 0;
     while (list != NULL) {
         size_t offset = (uintptr_t)list - start;
-        size_t index = offset / size;
-        if (offset >= PYM_POOL_SIZE || offset % size != 0 || index >= capacity ||
-            pym_pool_bit(bits, (unsigned)index)) {
+        if (offset >= PYM_POOL_SIZE) {
             break;
         }
-        pym_pool_set_bit(bits, (unsigned)index);
+        unsigned index = (unsigned)offset / size;
+        if ((unsigned)offset % size != 0 || index >= capacity ||
+            pym_pool_bit(bits, index)) {
+            break;
+        }
+        pym_pool_set_bit(bits, index);
         marked++;
         list = pym_link_peek(list);
     }

@@ -35,6 +35,11 @@ PYM_INLINE void pym_pool_set_bit(struct pym_pool_bits *bits, unsigned index)
     bits->word[index / 64] |= (uint64_t)1 << index % 64;
 }
 
+PYM_INLINE void pym_pool_clear_bit(struct pym_pool_bits *bits, unsigned index)
+{
+    bits->word[index / 64] &= ~((uint64_t)1 << index % 64);
+}
+
 PYM_INLINE char *pym_pool_block(const struct pym_pool *pool, unsigned index)
 {
     return pym_region_pool_start(pool) + pool->first +
@@ -48,7 +53,13 @@ PYM_INLINE unsigned pym_pool_capacity(const struct pym_pool *pool)
 
 PYM_INLINE bool pym_pool_fully_carved(const struct pym_pool *pool)
 {
-    return pool->carved == pym_pool_capacity(pool);
+    return pool->carved == pym_pool_capacity(pool) && pool->returned == 0;
+}
+
+/* Blocks that are free or in use. */
+PYM_INLINE unsigned pym_pool_present(const struct pym_pool *pool)
+{
+    return (unsigned)pool->carved - pool->away;
 }
 
 /* Makes a free or spare pool one of a class, with no block cut off yet.  Blocks of
@@ -61,9 +72,13 @@ PYM_INLINE bool pym_pool_is_tagged(const struct pym_pool *pool)
     return pool->first == PYM_GRAIN / 2;
 }
 
-/* Cuts the blocks off that start in the next untouched page and makes them the
- * pool's free list, which must be empty.  Returns their number. */
+/* Cuts the blocks off that lie in a page that was given back, or that start in the next
+ * untouched one, and makes them the pool's free list, which must be empty.  Returns
+ * their number. */
 unsigned pym_pool_carve(struct pym_pool *pool);
+
+/* Makes blocks that lie side by side the pool's free list. */
+void pym_pool_cut(struct pym_pool *pool, unsigned from, unsigned to);
 
 /*
  * Marks the blocks of a free list in *bits, up to the first link that is no

@@ -71,6 +71,13 @@ struct pym_pool {
     uint8_t first;
     /* In which lists of its heap it is; of gc_heap.h alone. */
     uint8_t listed;
+    /* A bit for each page whose memory was given back while blocks of other pages were
+     * in use; and the blocks that reach into such pages, which are neither free nor in
+     * use until they are cut off anew. */
+    uint8_t returned;
+    uint16_t away;
+    /* In AVAILABLE: of scavenge.h alone. */
+    uint16_t due;
     /* Neighbours in the heap's list; only in AVAILABLE and SPARE. */
     struct pym_pool *next;
     struct pym_pool *prev;

@@ -50,7 +50,7 @@ PYM_INLINE unsigned pym_class_coarser(unsigned cls)
 PYM_INLINE unsigned pym_class_wake(unsigned cls)
 {
     unsigned sixteenth = pym_class_capacity(cls) / 16;
-    return sixteenth > 4 ? sixteenth : 4;
+    return sixteenth > 2 ? sixteenth : 2;
 }
 
 #define PYM_CACHED_STEP_SHIFT 6

@@ -25,6 +25,7 @@ static PYM_RACY void add_heap(struct pym_heap *heap, bool idle, void *arg)
     }
     const struct pym_syscache *cache = &heap->cache;
     out->remote_frees += heap->received;
+    out->purged_bytes += heap->scavenger.bytes;
     out->remote_backlog += pym_remote_freed(&heap->outbox);
     out->large_allocs += pym_syscache_hits(cache) + cache->misses;
     size_t bytes;
@@ -120,7 +121,7 @@ void pym_stats_get(struct pymalloc_totals *out)
     out->pools = arenas.pools;
     out->pools_peak = arenas.pools_peak;
     out->dirty_bytes = arenas.dirty << PYM_POOL_SHIFT;
-    out->purged_bytes = arenas.purged_bytes;
+    out->purged_bytes += arenas.purged_bytes;
 
     struct pym_heaps_totals heaps;
     pym_heaps_totals(&heaps);

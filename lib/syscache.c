@@ -1,5 +1,6 @@
 #include "syscache.h"
 
+#include "arena.h"
 #include "check.h"
 #include "options.h"
 #include "os.h"
@@ -39,6 +40,7 @@ bool pym_syscache_usable;
  * there are.  Read without order: they only tune. */
 static _Atomic int64_t total_lent;
 static _Atomic int64_t caches;
+_Atomic int64_t pym_syscache_peak;
 
 _Atomic uint64_t pym_syscache_stray_misses;
 _Atomic uint64_t pym_syscache_stray_passed;
@@ -104,12 +106,24 @@ static int32_t kept_in(const struct pym_syscache_bin *bin)
 
 /* ---- giving back ---- */
 
+/* Memory of free pools is of no use to the system allocator, which grows. */
+static void note_peak(int64_t all)
+{
+    int64_t before = atomic_load_explicit(&pym_syscache_peak, memory_order_relaxed);
+    if (all > before) {
+        atomic_store_explicit(&pym_syscache_peak, all, memory_order_relaxed);
+        pym_arena_make_up_for((size_t)(all - before));
+    }
+}
+
 static void note_lent(struct pym_syscache *cache, int64_t bytes)
 {
-    cache->lent += bytes;
-    if (cache->lent > TELL_BYTES || cache->lent < -TELL_BYTES) {
-        atomic_fetch_add_explicit(&total_lent, cache->lent, memory_order_relaxed);
+    int64_t lent = cache->lent += bytes;
+    if (lent > TELL_BYTES || lent < -TELL_BYTES) {
+        int64_t others =
+            atomic_fetch_add_explicit(&total_lent, lent, memory_order_relaxed);
         cache->lent = 0;
+        note_peak(others + lent);
     }
 }
 

@@ -170,6 +170,9 @@ PYM_INLINE bool pym_syscache_keep(struct pym_syscache *cache, void *block)
 extern _Atomic uint64_t pym_syscache_stray_misses PYM_HIDDEN;
 extern _Atomic uint64_t pym_syscache_stray_passed PYM_HIDDEN;
 
+/* The most bytes that all caches had from the system so far, to some 64 KiB. */
+extern _Atomic int64_t pym_syscache_peak PYM_HIDDEN;
+
 /* Returns everything to the system. */
 void pym_syscache_empty(struct pym_syscache *cache);
 

@@ -206,10 +206,25 @@ static void say_sent(void)
     }
 }
 
+/* A block that is in use, and one that is not in another page of its pool, whose memory
+ * was given back. */
+static void *kept, *gone;
+
 /* After what else may take a pool. */
 static void make_free_pool(void)
 {
     void *blocks[200];
+    for (size_t i = 0; i < COUNT_OF(blocks); i++) {
+        blocks[i] = malloc(400);
+    }
+    kept = blocks[100];
+    for (size_t i = 0; i < COUNT_OF(blocks); i++) {
+        if (blocks[i] != kept) {
+            free(blocks[i]);
+        }
+    }
+    uintptr_t pool = (uintptr_t)kept & ~(PYM_POOL_SIZE - 1);
+    gone = (void *)(pool + ((uintptr_t)kept - pool + 20 * 400) % (40 * 400));
     for (size_t i = 0; i < COUNT_OF(blocks); i++) {
         blocks[i] = malloc(500);
     }
@@ -227,6 +242,12 @@ static void say_free_pool(void)
     say('?', "a free pool");
     say('!', "pymalloc info %#lx", number(pool_of_first));
     say('=', "is in a free pool, which has no memory behind it\\.$");
+    if (!is_hardened) {
+        say('?', "a page of a pool");
+        say('!', "pymalloc info %#lx", number(gone));
+        say('=', "^state free: the memory of its page was given back$");
+        say('=', "^pool .*, 1 of 40 blocks live$");
+    }
 }
 
 static void say_range(void)

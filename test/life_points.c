@@ -616,6 +616,31 @@ static void refill_holes(void)
     }
 }
 
+/* One block of three pages stays: most memory of pools goes back at a purge. */
+static void use_few_of_512(void)
+{
+    use_512();
+    for (size_t i = 0; i < MANY; i++) {
+        if (i % 24 != 5) {
+            a_free(block[i]);
+            block[i] = NULL;
+        }
+    }
+}
+
+static void use_pages_returned(void)
+{
+    use_few_of_512();
+    pymalloc_purge();
+}
+
+static void refill_all(void)
+{
+    for (size_t i = 0; i < MANY; i++) {
+        block[i] = block[i] != NULL ? block[i] : a_malloc(512);
+    }
+}
+
 static void others_512(void)
 {
     in_second_thread(use_512);
@@ -803,6 +828,9 @@ static const struct work works[] = {
     {"frees that another thread takes in", use_512_others_free, use_512, free_many,
      SHORT},
     {"purge", some_of_all_freed, purge, nothing, LONG},
+    {"pages of pools go back", use_few_of_512, purge, free_many, LONG},
+    {"blocks from pages that went back", use_pages_returned, refill_all, free_many,
+     SHORT},
     {"statistics and verification", some_of_all, look, free_many, LONG},
     {"a walk", some_of_all, walk, free_many, LONG},
     {"reports", some_of_all, report, free_many, ENDLESS},

@@ -134,6 +134,28 @@ static void falls_after_scattered_frees(void)
     fell("after scattered frees", before, peak, rss_kb(), 9);
 }
 
+/* One block of about each pool stays: of its four pages, three go back, or two. */
+static void falls_under_scattered_blocks(void)
+{
+    enum { STAYS = 150 };
+    long before = rss_kb();
+    allocate();
+    long peak = rss_kb();
+    for (int i = 0; i < BLOCKS; i++) {
+        if (i % STAYS != 0) {
+            free(blocks[i]);
+        }
+    }
+    CHECK_EQ(malloc_trim(0), 1, "malloc_trim");
+    fell("under scattered blocks", before, peak, rss_kb(), 6);
+    for (int i = 0; i < BLOCKS; i += STAYS) {
+        char *block = blocks[i];
+        CHECK(block[0] == 1 && block[SIZE - 1] == 1, "block %d", i);
+        free(block);
+    }
+    malloc_trim(0);
+}
+
 static void *allocate_in_thread(void *arg)
 {
     (void)arg;
@@ -207,6 +229,7 @@ static const struct tap_case cases[] = {
      falls_during_light_work},
     {"RSS falls by nine tenths at malloc_trim", falls_at_malloc_trim},
     {"RSS falls after scattered frees", falls_after_scattered_frees},
+    {"RSS falls under scattered blocks", falls_under_scattered_blocks},
     {"RSS falls when the threads are gone", falls_when_threads_are_gone},
     {"large blocks go back at malloc_trim", large_blocks_go_back_too},
     {"released memory is used again, zeroed", released_memory_is_used_again},

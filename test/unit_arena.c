@@ -220,6 +220,25 @@ static void memory_decays(void)
 }
 
 /* Memory that is wanted again before its time is up does not go back. */
+/* The process grows elsewhere: what waits goes back, as much as it grew by. */
+static void free_memory_makes_up_for_growth(void)
+{
+    pym_options_parse("decay:60000");
+    take(640);
+    give(0, 640, 1);
+    pym_arena_make_up_for(PYM_ARENA_SIZE);
+    CHECK_EQ(totals().purged_bytes, 0, "what was given just now went back");
+    sleep_ms(50);
+    pym_arena_make_up_for(3 * PYM_ARENA_SIZE);
+    CHECK_EQ(totals().purged_bytes, 3 * PYM_ARENA_SIZE, "of what had waited");
+    pym_arena_make_up_for(1);
+    CHECK_EQ(totals().purged_bytes, 4 * PYM_ARENA_SIZE, "no part of an arena");
+    pym_arena_make_up_for(SIZE_MAX);
+    CHECK_EQ(totals().purged_bytes, 40 * PYM_ARENA_SIZE, "all that there is");
+    pym_arena_make_up_for(SIZE_MAX);
+    is_sound("after the growth");
+}
+
 static void busy_arenas_do_not_decay(void)
 {
     pym_options_parse("decay:60000");
@@ -297,6 +316,7 @@ IN_CHILD(pools_are_taken_and_given)
 IN_CHILD(the_fullest_arena_serves)
 IN_CHILD(memory_goes_back_at_once)
 IN_CHILD(memory_decays)
+IN_CHILD(free_memory_makes_up_for_growth)
 IN_CHILD(busy_arenas_do_not_decay)
 IN_CHILD(damage_is_found)
 IN_CHILD(children_start_whole)
@@ -312,6 +332,7 @@ static const struct tap_case cases[] = {
     {"the fullest arena serves", child_the_fullest_arena_serves},
     {"memory goes back at once", child_memory_goes_back_at_once},
     {"memory decays", child_memory_decays},
+    {"free memory makes up for growth", child_free_memory_makes_up_for_growth},
     {"busy arenas do not decay", child_busy_arenas_do_not_decay},
     {"damage is found", child_damage_is_found},
     {"children start whole", child_children_start_whole},

@@ -3,6 +3,7 @@
 #include "alloc.h"
 #include "arena.h"
 #include "heaps.h"
+#include "os.h"
 #include "support.h"
 
 #include <pthread.h>
@@ -129,6 +130,136 @@ static void a_purge_leaves_nothing(void)
     }
     CHECK(pym_thread.heap->spare == NULL, "a spare pool is kept");
     CHECK_EQ(pymalloc_verify(), 0, "the heap is sound");
+}
+
+/* ------------------------------------------------- memory of pools in use */
+
+enum { PARTLY = 200 };
+
+/* So many full pools of a class, of whose blocks all were freed but a few. */
+static unsigned char **partly_used_pools(unsigned cls, size_t *kept)
+{
+    size_t size = pym_class_size(cls), capacity = pym_class_capacity(cls);
+    size_t blocks = PARTLY * capacity;
+    unsigned char **block = pages(blocks * sizeof *block);
+    for (size_t i = 0; i < blocks; i++) {
+        block[i] = pym_alloc_malloc(size);
+        memset(block[i], (int)(i % 255), size);
+    }
+    *kept = 0;
+    for (size_t i = 0; i < blocks; i++) {
+        if (i % capacity == 7) {
+            block[(*kept)++] = block[i];
+        } else {
+            pym_alloc_free(block[i]);
+        }
+    }
+    return block;
+}
+
+static void are_whole(unsigned char **block, size_t kept, size_t size)
+{
+    for (size_t i = 0; i < kept; i++) {
+        CHECK(memcmp(block[i], block[i] + 1, size - 1) == 0, "block %zu", i);
+    }
+}
+
+static uint64_t pages_returned(void)
+{
+    return pym_thread.heap->scavenger.bytes;
+}
+
+static bool has_pages_to_return(void)
+{
+    return !PYM_HARDENED && pym_os_page_size() < PYM_POOL_SIZE;
+}
+
+static void drop(unsigned char **block, size_t kept, unsigned cls)
+{
+    for (size_t i = 0; i < kept; i++) {
+        pym_alloc_free(block[i]);
+    }
+    munmap(block, PARTLY * pym_class_capacity(cls) * sizeof *block);
+    CHECK_EQ(pymalloc_verify(), 0, "the heap is sound");
+}
+
+/* Of each pool all pages but one, or two if the block lies in two. */
+static void a_purge_returns_pages(void)
+{
+    enum { CLS = 4, SIZE = 80 };
+    size_t kept, all = PARTLY * PYM_POOL_SIZE;
+    if (!has_pages_to_return()) {
+        SKIP("freed blocks are looked at again, or a pool is one page");
+    }
+    unsigned char **block = partly_used_pools(CLS, &kept);
+    uint64_t before = pages_returned();
+    pymalloc_purge();
+    uint64_t bytes = pages_returned() - before;
+    CHECK(bytes > all * 6 / 10 && bytes < all, "%ju of %zu bytes", (uintmax_t)bytes,
+          all);
+    are_whole(block, kept, SIZE);
+    CHECK_EQ(pymalloc_verify(), 0, "the heap is sound");
+    /* The pools serve as many blocks as ever. */
+    size_t pools = totals().pools, more = PARTLY * pym_class_capacity(CLS) * 9 / 10;
+    unsigned char **again = pages(more * sizeof *again);
+    for (size_t i = 0; i < more; i++) {
+        again[i] = pym_alloc_malloc(SIZE);
+        memset(again[i], 1, SIZE);
+    }
+    CHECK(totals().pools <= pools + 1, "%zu pools, then %zu", pools, totals().pools);
+    are_whole(block, kept, SIZE);
+    CHECK_EQ(pymalloc_verify(), 0, "the heap is sound");
+    for (size_t i = 0; i < more; i++) {
+        pym_alloc_free(again[i]);
+    }
+    munmap(again, more * sizeof *again);
+    drop(block, kept, CLS);
+}
+
+/* Other sizes are wanted: pages go back while pools are taken for them. */
+static void a_growing_heap_returns_pages(void)
+{
+    enum { CLS = 9, SIZE = 160, OTHER = 500, OTHERS = 20000 };
+    static void *other[OTHERS];
+    size_t kept;
+    if (!has_pages_to_return()) {
+        SKIP("freed blocks are looked at again, or a pool is one page");
+    }
+    unsigned char **block = partly_used_pools(CLS, &kept);
+    uint64_t before = pages_returned();
+    for (int i = 0; i < OTHERS; i++) {
+        other[i] = pym_alloc_malloc(OTHER);
+    }
+    uint64_t bytes = pages_returned() - before;
+    CHECK(bytes > PARTLY * PYM_POOL_SIZE / 2, "%ju bytes", (uintmax_t)bytes);
+    are_whole(block, kept, SIZE);
+    for (int i = 0; i < OTHERS; i++) {
+        pym_alloc_free(other[i]);
+    }
+    drop(block, kept, CLS);
+}
+
+/* Nothing grows, and the program does little: pages go back with time. */
+static void an_idle_heap_returns_pages(void)
+{
+    enum { CLS = 11, SIZE = 192 };
+    size_t kept;
+    if (!has_pages_to_return()) {
+        SKIP("freed blocks are looked at again, or a pool is one page");
+    }
+    unsigned char **block = partly_used_pools(CLS, &kept);
+    uint64_t before = pages_returned(), bytes = 0;
+    double end = now_seconds() + 20;
+    while (bytes < PARTLY * PYM_POOL_SIZE / 2 && now_seconds() < end) {
+        for (int i = 0; i < 5000; i++) {
+            pym_alloc_free(opaque(pym_alloc_malloc(64)));
+        }
+        sleep_ms(1);
+        bytes = pages_returned() - before;
+    }
+    CHECK(bytes >= PARTLY * PYM_POOL_SIZE / 2, "%ju bytes", (uintmax_t)bytes);
+    are_whole(block, kept, SIZE);
+    drop(block, kept, CLS);
 }
 
 /* --------------------------------------------------------- threads that end */
@@ -336,6 +467,9 @@ static const struct tap_case cases[] = {
     {"the block freed last is the next one", the_last_freed_is_the_next},
     {"spare pools are bounded", spare_pools_are_bounded},
     {"a purge leaves nothing", a_purge_leaves_nothing},
+    {"a purge returns pages of pools in use", a_purge_returns_pages},
+    {"a growing heap returns pages", a_growing_heap_returns_pages},
+    {"an idle heap returns pages", an_idle_heap_returns_pages},
     {"a heap is handed on", a_heap_is_handed_on},
     {"mail of orphans is read", mail_of_orphans_is_read},
     {"pymalloc_verify finds damage", damage_is_found},

@@ -89,7 +89,7 @@ inline choose()
 
 /* ---- an owner: lib/heap.c, lib/alloc.h ---- */
 
-/* As pym_heap_verify does. */
+/* As pym_verify_heap does. */
 inline verify()
 {
     d_step {

@@ -8,6 +8,7 @@ GRAIN = 1 << GRAIN_SHIFT
 SMALL_MAX = 512
 POOL_SHIFT = 14
 POOL_SIZE = 1 << POOL_SHIFT
+PAGE_SHIFT = 12  # where a pool is more than one page
 ARENA_SHIFT = 18
 ARENA_SIZE = 1 << ARENA_SHIFT
 ARENA_POOLS = ARENA_SIZE // POOL_SIZE
@@ -54,7 +55,7 @@ def class_size(cls):
 
 def class_wake(cls):
     """The free blocks at which a full pool is used again."""
-    return max(POOL_SIZE // class_size(cls) // 16, 4)
+    return max(POOL_SIZE // class_size(cls) // 16, 2)
 
 
 def cached_class_size(cls):

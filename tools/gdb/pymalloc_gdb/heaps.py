@@ -2,7 +2,7 @@
 """
 
 from .geometry import GRAIN, HEAP_BROKEN, HEAP_STATES
-from .geometry import POOL_SHIFT, POOL_SIZE, POOL_STATES, class_size
+from .geometry import PAGE_SHIFT, POOL_SHIFT, POOL_SIZE, POOL_STATES, class_size
 from .memory import Record, locate, plain
 
 
@@ -26,6 +26,12 @@ class Pool:
         offset = address - self.block(0)
         number = offset // self.size
         return number if 0 <= offset and number < self.capacity else None
+
+    def is_away(self, number):
+        """Whether a block reaches into a page whose memory was given back."""
+        at = self.row.first + number * self.size
+        pages = 1 << (at >> PAGE_SHIFT) | 1 << (at + self.size - 1 >> PAGE_SHIFT)
+        return self.row.returned & pages != 0
 
     @property
     def state(self):

@@ -173,6 +173,8 @@ class Finder:
         block = pool.block(number)
         if number >= pool.row.carved:
             return "free: was never used", False
+        if pool.is_away(number):
+            return "free: the memory of its page was given back", False
         if block in view.sent:
             name, heap = view.sent[block]
             text = "free: on its way to its heap, in the %s of heap %s"

@@ -58,6 +58,7 @@ class View:
             "cls",
             "state",
             "first",
+            "returned",
         )
         heap_type = library.type("heaps", "pym_heap")
         self.heap_layout = HeapLayout(self.memory, heap_type)
@@ -331,7 +332,11 @@ class View:
             return [i for i in range(carved) if states[i] & BLOCK_LIVE]
         free, _ = self.free_blocks(pool)
         return [
-            i for i in range(carved) if i not in free and pool.block(i) not in self.sent
+            i
+            for i in range(carved)
+            if i not in free
+            and pool.block(i) not in self.sent
+            and not pool.is_away(i)
         ]
 
     def count_live(self, pool):
