@@ -168,8 +168,11 @@ static unsigned use_and_free(struct pym_pool *pool, unsigned pages,
         total += cut;
     }
     for (unsigned i = 0; i < total; i++) {
-        memset(pym_pool_block(pool, i), (int)(i % 251 + 1), pym_class_size(pool->cls));
+        size_t size = pym_class_size(pool->cls);
+        void *block = pym_track_allocated(pym_pool_block(pool, i), size);
+        memset(block, (int)(i % 251 + 1), size);
         if (!pym_pool_bit(live, i)) {
+            pym_track_freed(block, size);
             pym_pool_set_bit(&free_blocks, i);
         }
     }
