@@ -205,12 +205,12 @@ static void memory_goes_back_at_once(void)
 
 static void memory_decays(void)
 {
-    pym_options_parse("decay:100");
+    pym_options_parse("decay:500");
     take(320);
     give(0, 320, 1);
     pym_arena_decay();
     CHECK_EQ(totals().purged_bytes, 0, "it went back at once");
-    sleep_ms(150);
+    sleep_ms(550);
     for (int i = 0; i < 100 && pym_arena_has_dirty(); i++) {
         pym_arena_decay();
         sleep_ms(5);
@@ -219,26 +219,46 @@ static void memory_decays(void)
     is_sound("after the decay");
 }
 
-/* Memory that is wanted again before its time is up does not go back. */
+/* Pools given just now stay.  Where this thread had to wait for a processor meanwhile,
+ * "just now" is over, and that says nothing: true if it was in time. */
+static bool just_given_pools_stay(void)
+{
+    uint64_t start = pym_os_now_ms();
+    size_t before = totals().purged_bytes;
+    take(1);
+    give(0, 1, 1);
+    pym_arena_make_up_for(PYM_ARENA_SIZE);
+    size_t after = totals().purged_bytes;
+    bool in_time = pym_os_now_ms() - start < 10;
+    CHECK(!in_time || after == before, "what was given just now went back");
+    return in_time;
+}
+
 /* The process grows elsewhere: what waits goes back, as much as it grew by. */
 static void free_memory_makes_up_for_growth(void)
 {
     pym_options_parse("decay:60000");
+    int tries = 0;
+    while (!just_given_pools_stay() && tries < 1000) {
+        tries++;
+    }
+    CHECK(tries < 1000, "never in time");
+    pym_arena_purge_all();
+    size_t before = totals().purged_bytes;
     take(640);
     give(0, 640, 1);
-    pym_arena_make_up_for(PYM_ARENA_SIZE);
-    CHECK_EQ(totals().purged_bytes, 0, "what was given just now went back");
     sleep_ms(50);
     pym_arena_make_up_for(3 * PYM_ARENA_SIZE);
-    CHECK_EQ(totals().purged_bytes, 3 * PYM_ARENA_SIZE, "of what had waited");
+    CHECK_EQ(totals().purged_bytes - before, 3 * PYM_ARENA_SIZE, "of what had waited");
     pym_arena_make_up_for(1);
-    CHECK_EQ(totals().purged_bytes, 4 * PYM_ARENA_SIZE, "no part of an arena");
+    CHECK_EQ(totals().purged_bytes - before, 4 * PYM_ARENA_SIZE, "no part of an arena");
     pym_arena_make_up_for(SIZE_MAX);
-    CHECK_EQ(totals().purged_bytes, 40 * PYM_ARENA_SIZE, "all that there is");
+    CHECK_EQ(totals().purged_bytes - before, 40 * PYM_ARENA_SIZE, "all that there is");
     pym_arena_make_up_for(SIZE_MAX);
     is_sound("after the growth");
 }
 
+/* Memory that is wanted again before its time is up does not go back. */
 static void busy_arenas_do_not_decay(void)
 {
     pym_options_parse("decay:60000");
