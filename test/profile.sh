@@ -32,12 +32,12 @@ told() { # option, act, expression...
     has "$scratch/1.heap" "$@" "about['reason'] == 'exit'"
 }
 
-# Ten profiles of 20000 blocks from each place: within a tenth, which is 2.4 standard errors
+# Ten profiles of 20000 blocks from each place: within a tenth, which is 4.8 standard errors
 # of the smallest sum and more of the others, of which the seed is not ours to choose.
 on_average() {
     : >"$scratch/sums"
     for _ in 1 2 3 4 5 6 7 8 9 10; do
-        run profile:16k turns && has "$scratch/1.heap" \
+        run profile:4k turns && has "$scratch/1.heap" \
             "print(p['small'][3], p['other'][3], p['zeroed'][3], p['large'][3]) or True" ||
             return 1
         cat "$scratch/wrong" >>"$scratch/sums"
