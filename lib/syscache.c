@@ -31,8 +31,10 @@ enum { CHAINS_KEPT = 4 };
 enum { COARSER = 2 };
 /* A full bin that may neither grow nor leave a chain sheds this part. */
 enum { SHED_PART = 4 };
-/* Milliseconds between two looks at idle bins. */
-enum { LOOK_MS = 1000 };
+/* Milliseconds between two looks at idle bins, unless the blocks of such sizes that the
+ * program has are by so many bytes more than ever: then what idle bins hold is missing
+ * elsewhere. */
+enum { LOOK_MS = 1000, LOOK_BYTES = 1 << 18 };
 
 bool pym_syscache_usable;
 
@@ -231,12 +233,22 @@ void pym_syscache_after_fork(bool is_known)
     is_unknown_copy = !is_known;
 }
 
-void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
+static bool is_look_due(struct pym_syscache *cache, uint64_t now_ms)
 {
-    if (now_ms < cache->next_look_ms || is_unknown_copy || pym_os_is_copy()) {
-        return;
+    int64_t peak = atomic_load_explicit(&pym_syscache_peak, memory_order_relaxed);
+    if (now_ms < cache->next_look_ms && peak - cache->peak_seen < LOOK_BYTES) {
+        return false;
     }
     cache->next_look_ms = now_ms + LOOK_MS;
+    cache->peak_seen = peak;
+    return true;
+}
+
+void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
+{
+    if (is_unknown_copy || pym_os_is_copy() || !is_look_due(cache, now_ms)) {
+        return;
+    }
     for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
         struct pym_syscache_bin *bin = &cache->bin[cls];
         if (((cache->missed | cache->overflowed) >> cls & 1) == 0 && bin->most != 0) {

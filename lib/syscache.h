@@ -12,7 +12,8 @@
  * the program has, and within the option "cache".  Otherwise up to half of the bin
  * is left in the transfer cache, where a heap that lacks such blocks finds them, or
  * a part of it goes back.  A bin that neither missed nor overflowed
- * for a while gives up half of what it holds.
+ * for a while gives up half of what it holds.  The while is short as long as the
+ * program has more such blocks than ever before.
  *
  * A class whose bin is empty is served by the transfer cache, then by the bins of
  * the next larger classes, and only then by the system.
@@ -46,6 +47,7 @@ struct pym_syscache {
     uint64_t overflowed;   /* likewise */
     unsigned hand;         /* the class to take room from next */
     uint64_t next_look_ms; /* when to look at the idle ones */
+    int64_t peak_seen;     /* pym_syscache_peak, when they were looked at */
     int64_t granted;       /* bytes of all bins' room */
     int64_t lent; /* bytes had from the system less returned, since last told */
 

@@ -444,6 +444,43 @@ static void idle_blocks_go_back(void)
     end();
 }
 
+/* Rather than that the process grows: not at the next look, but at once. */
+static void idle_blocks_go_back_when_others_are_more_than_ever(void)
+{
+    uint64_t now = 1000000;
+    int more = 0;
+    begin();
+    for (int i = 0; i < 20; i++) {
+        blocks[i] = get(3000);
+    }
+    for (int i = 0; i < 20; i++) {
+        put(blocks[i]);
+    }
+    pym_syscache_decay(&cache, now);
+    size_t kept = count();
+    CHECK(kept > 1, "%zu blocks are kept", kept);
+    pym_syscache_decay(&cache, now);
+    CHECK_EQ(count(), kept, "blocks are kept for no time");
+    int64_t peak = pym_syscache_peak;
+    while (more < BLOCKS && pym_syscache_peak < peak + (1 << 18)) {
+        blocks[more++] = get(60000);
+        if (pym_syscache_peak < peak + (1 << 17)) {
+            pym_syscache_decay(&cache, now);
+        }
+    }
+    CHECK(more < BLOCKS, "there are no more than ever");
+    CHECK_EQ(count(), kept, "blocks are kept as long as others are few");
+    pym_syscache_decay(&cache, now);
+    CHECK(count() <= (kept + 1) / 2, "%zu of %zu blocks are kept", count(), kept);
+    kept = count();
+    pym_syscache_decay(&cache, now);
+    CHECK_EQ(count(), kept, "blocks are kept once the others are as many as before");
+    for (int i = 0; i < more; i++) {
+        put(blocks[i]);
+    }
+    end();
+}
+
 static void nothing_goes_back_where_the_system_may_be_locked(void)
 {
     begin();
@@ -533,6 +570,8 @@ static const struct tap_case cases[] = {
     {"chains that nobody wants go back", chains_that_nobody_wants_go_back},
     {"larger classes help out", larger_classes_help_out},
     {"idle blocks go back", idle_blocks_go_back},
+    {"idle blocks go back when others are more than ever",
+     idle_blocks_go_back_when_others_are_more_than_ever},
     {"nothing goes back where the system may be locked",
      nothing_goes_back_where_the_system_may_be_locked},
     {"refusal is passed on", refusal_is_passed_on},
