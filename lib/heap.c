@@ -7,6 +7,7 @@
 #include "pages.h"
 #include "probe.h"
 #include "scavenge.h"
+#include "sweep.h"
 #include "track.h"
 
 #include <string.h>
@@ -325,6 +326,19 @@ static bool supply_from_available(struct pym_heap *heap, unsigned cls)
     return heap->bins[cls] != NULL || supply_from_active(heap, cls);
 }
 
+/* Rather than that the heap grows. */
+static bool supply_from_full(struct pym_heap *heap, unsigned cls)
+{
+    if (heap->spare != NULL || !pym_sweep_is_worthwhile(heap)) {
+        return false;
+    }
+    struct pym_pool *pool = pym_sweep_find(heap, cls);
+    if (pool != NULL) {
+        make_active(heap, pool, pym_sweep_free_blocks(pool));
+    }
+    return pool != NULL;
+}
+
 /* A spare pool of the same class is used as it is. */
 static bool supply_from_new(struct pym_heap *heap, unsigned cls)
 {
@@ -411,7 +425,7 @@ void *pym_heap_refill(struct pym_heap *heap, unsigned cls)
         if (heap->spare == NULL) {
             pym_heaps_drain_orphans();
         }
-        if (!supply_from_new(heap, cls)) {
+        if (!supply_from_full(heap, cls) && !supply_from_new(heap, cls)) {
             return NULL;
         }
     }

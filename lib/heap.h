@@ -45,6 +45,12 @@ struct pym_scavenger {
     uint64_t bytes;    /* given back */
 };
 
+/* Of sweep.h. */
+struct pym_sweeper {
+    size_t next_pool; /* the next to look at, as an index */
+    unsigned looked;  /* at pools, since the heap grew */
+};
+
 struct pym_heap {
     /* Written by all threads. */
     struct pym_inbox inbox PYM_ALIGNED(PYM_CACHE_LINE);
@@ -60,6 +66,7 @@ struct pym_heap {
     uint32_t pools;      /* that the heap has */
     uint32_t availables; /* of them, in the lists above */
     struct pym_scavenger scavenger;
+    struct pym_sweeper sweeper;
     uint32_t purge_seen; /* the last request to purge that was followed */
     struct pym_syscache cache;
     struct pym_outbox outbox;

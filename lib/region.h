@@ -37,6 +37,7 @@ struct pym_heap;
  *   FREE ---> ACTIVE       its blocks are in the heap's bin, and go back there
  *   ACTIVE -> FULL         the bin ran empty: all blocks are in use
  *   FULL ---> AVAILABLE    enough is free again: in the heap's list
+ *   FULL ---> ACTIVE       a little is, and the heap would have to grow
  *   AVAILABLE -> ACTIVE    taken from that list
  *   AVAILABLE -> SPARE     all blocks are free: kept by the heap for any class
  *   SPARE --> ACTIVE, FREE

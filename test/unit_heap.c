@@ -20,6 +20,15 @@ static struct pym_arena_totals totals(void)
     return t;
 }
 
+static void run_thread(void *(*body)(void *), void *arg)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, body, arg) != 0) {
+        tap_bail_out("pthread_create failed");
+    }
+    pthread_join(thread, NULL);
+}
+
 /* Whether the block is the only one of its pool that is in use. */
 static bool is_alone(const void *block)
 {
@@ -68,7 +77,7 @@ static void a_pool_goes_through_its_states(void)
         CHECK_EQ(pool->state, PYM_POOL_FULL, "%u blocks free, of %u", i, wake);
         pym_alloc_free(block[i]);
     }
-    CHECK_EQ(pool->state, PYM_POOL_AVAILABLE, "a quarter is free");
+    CHECK_EQ(pool->state, PYM_POOL_AVAILABLE, "so many are free");
     for (unsigned i = wake; i < n; i++) {
         CHECK_EQ(pool->state, PYM_POOL_AVAILABLE, "%u blocks free", i);
         CHECK_EQ(pool->countdown, n - i, "blocks in use");
@@ -130,6 +139,105 @@ static void a_purge_leaves_nothing(void)
     }
     CHECK(pym_thread.heap->spare == NULL, "a spare pool is kept");
     CHECK_EQ(pymalloc_verify(), 0, "the heap is sound");
+}
+
+/* ------------------------------------------------- a little of many pools */
+
+enum { MANY = 600, LITTLE_CLS = 9, LITTLE_SIZE = 160 };
+
+/* So many full pools, of each of which so many blocks are free: too few to wake it. */
+static void **nearly_full_pools(unsigned free_blocks)
+{
+    unsigned capacity = pym_class_capacity(LITTLE_CLS);
+    size_t blocks = MANY * (size_t)capacity;
+    void **block = pages(blocks * sizeof *block);
+    for (size_t i = 0; i < blocks; i++) {
+        block[i] = pym_alloc_malloc(LITTLE_SIZE);
+    }
+    for (size_t i = 0; i < blocks; i++) {
+        if (i % capacity < free_blocks) {
+            pym_alloc_free(block[i]);
+            block[i] = NULL;
+        }
+    }
+    return block;
+}
+
+static void drop_nearly_full(void **block)
+{
+    size_t blocks = MANY * (size_t)pym_class_capacity(LITTLE_CLS);
+    for (size_t i = 0; i < blocks; i++) {
+        pym_alloc_free(block[i]);
+    }
+    munmap(block, blocks * sizeof *block);
+    CHECK_EQ(pymalloc_verify(), 0, "the heap is sound");
+}
+
+/* By how many pools the heap grows for some more blocks. */
+static unsigned growth_for(unsigned blocks, size_t size)
+{
+    static void *more[4 * MANY];
+    struct pym_heap *heap = pym_thread.heap;
+    unsigned before = heap->pools;
+    for (unsigned i = 0; i < blocks; i++) {
+        more[i] = pym_alloc_malloc(size);
+        CHECK(pool_of(more[i])->owner == heap, "a block of another heap");
+    }
+    CHECK_EQ(pymalloc_verify(), 0, "the heap is sound");
+    unsigned after = heap->pools;
+    for (unsigned i = 0; i < blocks; i++) {
+        pym_alloc_free(more[i]);
+    }
+    return after - before;
+}
+
+/* For 2,400 free blocks in full pools the heap would grow by 23 pools; one for each 256
+ * pools that it looked at is its due. */
+static void full_pools_serve_before_the_heap_grows(void)
+{
+    unsigned grown, wake = pym_class_wake(LITTLE_CLS);
+    void **block = nearly_full_pools(wake - 2);
+    pymalloc_purge();
+    grown = growth_for((wake - 2) * MANY, LITTLE_SIZE);
+    CHECK(grown <= 8, "the heap grew by %u pools", grown);
+    drop_nearly_full(block);
+}
+
+/* A pool of which too little is free would soon be full again. */
+static void too_little_of_a_full_pool_is_left(void)
+{
+    void **block = nearly_full_pools(1);
+    pymalloc_purge();
+    unsigned grown = growth_for(MANY, LITTLE_SIZE);
+    CHECK(grown >= MANY / pym_class_capacity(LITTLE_CLS), "the heap grew by %u pools",
+          grown);
+    drop_nearly_full(block);
+}
+
+static void full_pools_serve_their_class_alone(void)
+{
+    void **block = nearly_full_pools(pym_class_wake(LITTLE_CLS) - 2);
+    pymalloc_purge();
+    unsigned grown = growth_for(MANY, LITTLE_SIZE + 16);
+    CHECK(grown >= MANY / pym_class_capacity(LITTLE_CLS), "the heap grew by %u pools",
+          grown);
+    drop_nearly_full(block);
+}
+
+static void *leave_nearly_full_pools(void *arg)
+{
+    *(void ***)arg = nearly_full_pools(pym_class_wake(LITTLE_CLS) - 2);
+    return NULL;
+}
+
+static void full_pools_of_others_are_theirs(void)
+{
+    void **own = nearly_full_pools(0), **others = NULL;
+    run_thread(leave_nearly_full_pools, &others);
+    unsigned grown = growth_for(MANY, LITTLE_SIZE);
+    CHECK(grown > 0, "the heap did not grow");
+    drop_nearly_full(others);
+    drop_nearly_full(own);
 }
 
 /* ------------------------------------------------- memory of pools in use */
@@ -281,15 +389,6 @@ static void *tell_heap(void *arg)
     pym_alloc_free(pym_alloc_malloc(8));
     *(struct pym_heap **)arg = pym_thread.heap;
     return NULL;
-}
-
-static void run_thread(void *(*body)(void *), void *arg)
-{
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, body, arg) != 0) {
-        tap_bail_out("pthread_create failed");
-    }
-    pthread_join(thread, NULL);
 }
 
 static void a_heap_is_handed_on(void)
@@ -467,6 +566,10 @@ static const struct tap_case cases[] = {
     {"the block freed last is the next one", the_last_freed_is_the_next},
     {"spare pools are bounded", spare_pools_are_bounded},
     {"a purge leaves nothing", a_purge_leaves_nothing},
+    {"full pools serve before the heap grows", full_pools_serve_before_the_heap_grows},
+    {"too little of a full pool is left alone", too_little_of_a_full_pool_is_left},
+    {"full pools serve their class alone", full_pools_serve_their_class_alone},
+    {"full pools of others are theirs", full_pools_of_others_are_theirs},
     {"a purge returns pages of pools in use", a_purge_returns_pages},
     {"a growing heap returns pages", a_growing_heap_returns_pages},
     {"an idle heap returns pages", an_idle_heap_returns_pages},

@@ -212,6 +212,17 @@ inline find(wanted)
     od
 }
 
+/* Finds a full pool of which blocks are free. */
+inline find_waking()
+{
+    p = 0;
+    do
+    :: p < POOLS &&
+       !(owner_of(p) == _pid && pool_state[p] == FULL && countdown[p] < WAKE) -> p++
+    :: else -> break
+    od
+}
+
 /* What comes after the inbox: the next pool, if the bin is still ran_out. */
 inline supply()
 {
@@ -229,6 +240,10 @@ inline supply()
             find(AVAILABLE);
             if
             :: p == POOLS -> find(SPARE)
+            :: else
+            fi;
+            if
+            :: p == POOLS -> find_waking()
             :: else
             fi;
             if
