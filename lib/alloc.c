@@ -7,7 +7,6 @@
 #include "probe.h"
 #include "profile.h"
 #include "report.h"
-#include "scavenge.h"
 #include "sysalloc.h"
 
 #include <errno.h>
@@ -216,7 +215,6 @@ static PYM_NOINLINE void *large_miss(size_t size, bool zeroed)
     struct pym_heap *heap = own_heap();
     if (PYM_LIKELY(heap != NULL)) {
         pym_heap_tick(heap);
-        pym_scavenge_for_block(heap);
         pym_sampler_count(&heap->sampler, 1);
         void *block = sampled_large(heap, size, 1);
         if (PYM_UNLIKELY(block != NULL)) {

@@ -350,9 +350,6 @@ static bool supply_from_new(struct pym_heap *heap, unsigned cls)
         }
         heap->pools++;
         pym_pool_prepare(pool, cls, heap->is_tagged);
-        if (pym_scavenge_is_worthwhile(heap)) {
-            pym_scavenge_for_pool(heap);
-        }
     } else if (pool->cls != cls) {
         pym_pool_prepare(pool, cls, heap->is_tagged);
     }

@@ -38,11 +38,10 @@ enum pym_heap_state {
 
 /* Of scavenge.h. */
 struct pym_scavenger {
-    size_t next_pool;  /* the next to look at, as an index */
-    uint64_t next_ms;  /* when to look at all of them again */
-    uint64_t last_ms;  /* when some were looked at */
-    int64_t peak_seen; /* pym_syscache_peak, when it was looked at */
-    uint64_t bytes;    /* given back */
+    size_t next_pool; /* the next to look at, as an index */
+    uint64_t next_ms; /* when to look at all of them again */
+    uint64_t last_ms; /* when some were looked at */
+    uint64_t bytes;   /* given back */
 };
 
 /* Of sweep.h. */

@@ -5,9 +5,6 @@
 
 /* Blocks in use of a pool that is worth a second look. */
 enum { LEFT = 2 };
-/* What is done for each pool that the heap grows by: pools passed by, and looked at if
- * no more blocks are in use; for so many pools at a time. */
-enum { GROWING_PASSED = 16, GROWING_LOOKS = 2, GROWING_LEFT = 2, GROWING_MOST = 8 };
 /* What a millisecond allows; and the most at a time, and the pause after a whole round
  * if there is no other. */
 enum { PASSED_PER_MS = 512, LOOKS_PER_MS = 8, TIMES_MOST = 16, PAUSE_LEAST_MS = 10 };
@@ -20,13 +17,13 @@ static void look(struct pym_heap *heap, struct pym_pool *pool)
 }
 
 /* Whether a pool is to be looked at.  One that became available is passed by once. */
-static bool is_due(struct pym_pool *pool, unsigned in_use_most)
+static bool is_due(struct pym_pool *pool)
 {
     if (pool->due == 0) {
         pool->due = (uint16_t)(pym_pool_capacity(pool) / 4 + 1);
         return false;
     }
-    return pool->countdown < pool->due && pool->countdown <= in_use_most;
+    return pool->countdown < pool->due;
 }
 
 /* Other heaps' pools may change hands meanwhile, but none from or to this one. */
@@ -37,8 +34,7 @@ static PYM_RACY bool is_available(const struct pym_heap *heap,
 }
 
 /* Tells whether the end of the region was reached. */
-static bool pass_by(struct pym_heap *heap, size_t pools, unsigned looks,
-                    unsigned in_use_most)
+static bool pass_by(struct pym_heap *heap, size_t pools, unsigned looks)
 {
     size_t *next = &heap->scavenger.next_pool;
     size_t start = pym_region.first_arena * PYM_ARENA_POOLS;
@@ -46,7 +42,7 @@ static bool pass_by(struct pym_heap *heap, size_t pools, unsigned looks,
     *next = *next < start ? start : *next;
     for (; *next < end && pools > 0 && looks > 0; ++*next, pools--) {
         struct pym_pool *pool = pym_region_pool_at(*next << PYM_POOL_SHIFT);
-        if (is_available(heap, pool) && is_due(pool, in_use_most)) {
+        if (is_available(heap, pool) && is_due(pool)) {
             look(heap, pool);
             looks--;
         }
@@ -56,27 +52,6 @@ static bool pass_by(struct pym_heap *heap, size_t pools, unsigned looks,
     }
     *next = 0;
     return true;
-}
-
-static void make_up_for(struct pym_heap *heap, size_t pools)
-{
-    if (!heap->is_tagged) {
-        pools = pools < GROWING_MOST ? pools : GROWING_MOST;
-        (void)pass_by(heap, pools * GROWING_PASSED, (unsigned)pools * GROWING_LOOKS,
-                      GROWING_LEFT);
-    }
-}
-
-void pym_scavenge_for_pool(struct pym_heap *heap)
-{
-    make_up_for(heap, 1);
-}
-
-void pym_scavenge_for_system(struct pym_heap *heap, int64_t peak)
-{
-    size_t grown = (size_t)(peak - heap->scavenger.peak_seen);
-    heap->scavenger.peak_seen = peak;
-    make_up_for(heap, grown >> PYM_POOL_SHIFT);
 }
 
 void pym_scavenge_some(struct pym_heap *heap, uint64_t now_ms)
@@ -89,8 +64,7 @@ void pym_scavenge_some(struct pym_heap *heap, uint64_t now_ms)
     uint64_t times = now_ms - scavenger->last_ms;
     times = times < TIMES_MOST ? times : TIMES_MOST;
     scavenger->last_ms = now_ms;
-    if (pass_by(heap, times * PASSED_PER_MS, (unsigned)times * LOOKS_PER_MS,
-                PYM_POOL_BLOCKS_MAX)) {
+    if (pass_by(heap, times * PASSED_PER_MS, (unsigned)times * LOOKS_PER_MS)) {
         uint64_t decay = PYM_OPTION(decay);
         scavenger->next_ms = now_ms + (decay > PAUSE_LEAST_MS ? decay : PAUSE_LEAST_MS);
     }

@@ -11,8 +11,7 @@
  * only if it was available, and so not allocated from, when the scavenger came by
  * before.
  *
- * All pools of the region are passed by in turn: a few whenever the heap grows while
- * many of its pools have free blocks, and some now and then, after each "decay".
+ * All pools of the region are passed by in turn, some now and then, after each "decay".
  *
  * Called by the thread that has the heap.
  */
@@ -28,20 +27,6 @@ PYM_INLINE bool pym_scavenge_is_worthwhile(const struct pym_heap *heap)
     enum { LEAST = 64, SHARE = 4 };
     return !PYM_HARDENED && heap->pools >= LEAST &&
            heap->availables > heap->pools / SHARE;
-}
-
-/* When the heap has grown by a pool, or the system's blocks are more than ever before.
- */
-void pym_scavenge_for_pool(struct pym_heap *heap);
-void pym_scavenge_for_system(struct pym_heap *heap, int64_t peak);
-
-PYM_INLINE void pym_scavenge_for_block(struct pym_heap *heap)
-{
-    int64_t peak = atomic_load_explicit(&pym_syscache_peak, memory_order_relaxed);
-    if (PYM_UNLIKELY(peak > heap->scavenger.peak_seen) &&
-        pym_scavenge_is_worthwhile(heap)) {
-        pym_scavenge_for_system(heap, peak);
-    }
 }
 
 /* From slow paths: goes on as far as the time that has passed allows. */

@@ -324,29 +324,6 @@ static void a_purge_returns_pages(void)
     drop(block, kept, CLS);
 }
 
-/* Other sizes are wanted: pages go back while pools are taken for them. */
-static void a_growing_heap_returns_pages(void)
-{
-    enum { CLS = 9, SIZE = 160, OTHER = 500, OTHERS = 20000 };
-    static void *other[OTHERS];
-    size_t kept;
-    if (!has_pages_to_return()) {
-        SKIP("freed blocks are looked at again, or a pool is one page");
-    }
-    unsigned char **block = partly_used_pools(CLS, &kept);
-    uint64_t before = pages_returned();
-    for (int i = 0; i < OTHERS; i++) {
-        other[i] = pym_alloc_malloc(OTHER);
-    }
-    uint64_t bytes = pages_returned() - before;
-    CHECK(bytes > PARTLY * PYM_POOL_SIZE / 2, "%ju bytes", (uintmax_t)bytes);
-    are_whole(block, kept, SIZE);
-    for (int i = 0; i < OTHERS; i++) {
-        pym_alloc_free(other[i]);
-    }
-    drop(block, kept, CLS);
-}
-
 /* Nothing grows, and the program does little: pages go back with time. */
 static void an_idle_heap_returns_pages(void)
 {
@@ -571,7 +548,6 @@ static const struct tap_case cases[] = {
     {"full pools serve their class alone", full_pools_serve_their_class_alone},
     {"full pools of others are theirs", full_pools_of_others_are_theirs},
     {"a purge returns pages of pools in use", a_purge_returns_pages},
-    {"a growing heap returns pages", a_growing_heap_returns_pages},
     {"an idle heap returns pages", an_idle_heap_returns_pages},
     {"a heap is handed on", a_heap_is_handed_on},
     {"mail of orphans is read", mail_of_orphans_is_read},
