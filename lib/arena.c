@@ -17,6 +17,10 @@ enum { SWING_MS = 10 };
 /* Milliseconds between two steps: the grain of the clock. */
 enum { DECAY_PAUSE_MS = 10 };
 
+/* The heap grows by this part of itself at once; from so many arenas on by huge pages,
+ * of so many arenas. */
+enum { AHEAD_SHIFT = 6, HUGE_LEAST = 256, HUGE_ARENAS = (2 << 20) / PYM_ARENA_SIZE };
+
 static struct pym_lock lock = PYM_LOCK_INIT(PYM_RANK_ARENAS);
 
 /* Everything below is guarded by the lock. */
@@ -100,17 +104,13 @@ static struct pym_pool *first_pool(uint32_t arena)
     return pym_region_pool_at((size_t)arena << PYM_ARENA_SHIFT);
 }
 
-static bool make_arena(void)
+/* Returns its index; 0 if there is no memory. */
+static uint32_t make_arena(void)
 {
-    if (!initialised) {
-        initialised = true;
-        pym_region_init(PYM_OPTION(reserve));
-        totals.reserved = pym_region.reserved;
-    }
     uint32_t index = (uint32_t)pym_region_extend();
     totals.reserved = pym_region.reserved;
     if (index == 0) {
-        return false;
+        return 0;
     }
     struct pym_pool *pool = first_pool(index);
     for (size_t i = 0; i < PYM_ARENA_POOLS; i++) {
@@ -122,7 +122,63 @@ static bool make_arena(void)
     totals.made++;
     list_insert(index);
     PYM_PROBE1(pymalloc, arena_made, pym_region_pool_start(first_pool(index)));
-    return true;
+    return index;
+}
+
+/* Whether the heap is to grow by huge pages. */
+static bool is_huge(void)
+{
+    return totals.used >= HUGE_LEAST && PYM_OPTION(huge) != 0;
+}
+
+/* How many arenas the heap is to grow by at once, with memory; 0 if it is small.  In
+ * the hardened library arenas do not lie side by side. */
+static unsigned arenas_ahead(void)
+{
+    if (PYM_HARDENED) {
+        return 0;
+    }
+    return is_huge()
+               ? HUGE_ARENAS - (unsigned)(pym_region.end_arena % HUGE_ARENAS)
+               : (unsigned)(totals.used < HUGE_LEAST ? totals.used : HUGE_LEAST) >>
+                     AHEAD_SHIFT;
+}
+
+/* Puts memory behind new arenas, which wait for their decay from now on. */
+static void populate(uint32_t index, unsigned count)
+{
+    char *memory = pym_region_pool_start(first_pool(index));
+    size_t size = (size_t)count << PYM_ARENA_SHIFT;
+    int error =
+        is_huge() ? pym_os_populate_huge(memory, size) : pym_os_populate(memory, size);
+    if (error != 0) {
+        return;
+    }
+    uint64_t now = pym_os_now_ms();
+    for (unsigned i = 0; i < count; i++) {
+        record(index + i)->dirty = ALL_FREE;
+        record(index + i)->since_ms = now;
+    }
+    add_dirty((long)count * PYM_ARENA_POOLS);
+}
+
+static bool grow(void)
+{
+    if (!initialised) {
+        initialised = true;
+        pym_region_init(PYM_OPTION(reserve));
+        totals.reserved = pym_region.reserved;
+    }
+    unsigned ahead = arenas_ahead();
+    uint32_t index = make_arena();
+    unsigned count = index != 0;
+    while (count != 0 && count < ahead && make_arena() != 0) {
+        count++;
+    }
+    if (count != 0 && ahead != 0) {
+        populate(index, count);
+    }
+    return count != 0;
 }
 
 /* The fullest arena with a free pool; 0 if there is none. */
@@ -179,7 +235,7 @@ struct pym_pool *pym_arena_take(struct pym_heap *owner)
     struct pym_pool *pool = NULL;
     pym_lock(&lock);
     uint32_t arena = fullest();
-    if (arena == 0 && make_arena()) {
+    if (arena == 0 && grow()) {
         arena = fullest();
     }
     if (arena != 0) {

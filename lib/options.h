@@ -54,6 +54,9 @@
     X(header, PYM_OPTION_NUMBER, 0, 0, 48, true,                                       \
       "bytes of header in front of the program's objects, in steps of 16: which part " \
       "of them is aligned to cache lines (with PYTHONMALLOC=malloc: 16)")              \
+    X(huge, PYM_OPTION_FLAG, 1, 0, 1, true,                                            \
+      "huge pages for many small blocks, and for large blocks where the program has "  \
+      "used all of those before")                                                      \
     X(deepbind, PYM_OPTION_FLAG, 0, 0, 1, true,                                        \
       "let dlopen honour RTLD_DEEPBIND, which hides this library's free")              \
     X(valgrind, PYM_OPTION_FLAG, 1, 0, 1, false,                                       \

@@ -79,6 +79,7 @@ void *pym_os_reserve(size_t size, size_t alignment)
         pym_os_unmap(aligned + size, alignment - before);
     }
     set_dumped(aligned, size, false);
+    (void)raw_call3(SYS_madvise, (long)aligned, (long)size, MADV_NOHUGEPAGE);
     return aligned;
 }
 
@@ -102,6 +103,31 @@ int pym_os_decommit(void *start, size_t size)
     }
     set_dumped(start, size, false);
     return 0;
+}
+
+void pym_os_want_huge(void *start, size_t size)
+{
+    (void)raw_call3(SYS_madvise, (long)start, (long)size, MADV_HUGEPAGE);
+}
+
+int pym_os_is_resident(void *page)
+{
+    unsigned char state = 0;
+    return raw_call3(SYS_mincore, (long)page, 1, (long)&state) == 0 ? state & 1 : -1;
+}
+
+int pym_os_populate(void *start, size_t size)
+{
+    enum { POPULATE_WRITE = 23 }; /* of Linux 5.14 */
+    return (int)-raw_call3(SYS_madvise, (long)start, (long)size, POPULATE_WRITE);
+}
+
+int pym_os_populate_huge(void *start, size_t size)
+{
+    pym_os_want_huge(start, size);
+    int error = pym_os_populate(start, size);
+    (void)raw_call3(SYS_madvise, (long)start, (long)size, MADV_NOHUGEPAGE);
+    return error;
 }
 
 int pym_os_purge(void *start, size_t size)

@@ -27,6 +27,19 @@ int pym_os_commit(void *start, size_t size);
 /* Undoes that: gives the memory back, and nothing can be accessed there. */
 int pym_os_decommit(void *start, size_t size);
 
+/* Asks for huge pages where memory is not there yet; size may end within a page. */
+void pym_os_want_huge(void *start, size_t size);
+
+/* Whether there is memory behind a page: 1 or 0; -1 if nothing is mapped there. */
+int pym_os_is_resident(void *page);
+
+/* Puts memory behind a usable range now, all at once. */
+int pym_os_populate(void *start, size_t size);
+
+/* The same in huge pages, where the system has them for the asking.  None are asked for
+ * there later: one that was given back in part is not filled up again. */
+int pym_os_populate_huge(void *start, size_t size);
+
 /* Gives the memory behind a committed range back; it then reads as zero. */
 int pym_os_purge(void *start, size_t size);
 

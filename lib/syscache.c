@@ -4,6 +4,8 @@
 #include "check.h"
 #include "options.h"
 #include "os.h"
+#include "sysahead.h"
+#include "syshuge.h"
 #include "systrim.h"
 #include "track.h"
 #include "transfer.h"
@@ -17,7 +19,7 @@
 enum {
     SHARE_SHIFT = 2,
     GRANT_LEAST = 1 << 19,
-    TELL_BYTES = 1 << 16,
+    TELL_BYTES = PYM_SYSAHEAD_STEP,
     START_BYTES = 1 << 14,
     START_LEAST = 4
 };
@@ -115,6 +117,7 @@ static void note_peak(int64_t all)
     if (all > before) {
         atomic_store_explicit(&pym_syscache_peak, all, memory_order_relaxed);
         pym_arena_make_up_for((size_t)(all - before));
+        pym_sysahead_grown((size_t)all);
     }
 }
 
@@ -508,6 +511,8 @@ void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed)
         zeroed ? pym_sysalloc.calloc(1, request) : pym_sysalloc.malloc(request);
     if (cacheable && block != NULL) {
         note_lent(cache, class_bytes(pym_cached_class_for(size)));
+    } else if (PYM_UNLIKELY(size >= PYM_SYSHUGE_LEAST) && block != NULL) {
+        pym_syshuge_made(block, size);
     }
     return count_miss(cache, block);
 }
@@ -524,10 +529,16 @@ void *pym_syscache_aligned(struct pym_syscache *cache, size_t alignment, size_t 
 void *pym_syscache_resize(struct pym_syscache *cache, void *block, size_t usable,
                           size_t size)
 {
+    if (PYM_UNLIKELY(usable >= PYM_SYSHUGE_LEAST)) {
+        pym_syshuge_resizing(block, usable);
+    }
     void *moved = pym_sysalloc.realloc(block, pym_syscache_request(size));
     if (cache != NULL && moved != NULL && pym_sysalloc.usable_size != NULL) {
         note_lent(cache, cacheable_bytes(pym_sysalloc.usable_size(moved)) -
                              cacheable_bytes(usable));
+    }
+    if (PYM_UNLIKELY(size >= PYM_SYSHUGE_LEAST) && moved != NULL) {
+        pym_syshuge_made(moved, size);
     }
     return moved;
 }

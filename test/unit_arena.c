@@ -5,7 +5,7 @@
 #include "os.h"
 #include "support.h"
 
-enum { SECONDS = 60, MANY = 2000 };
+enum { SECONDS = 60, MANY = 2000, LARGE = 6000 };
 
 /* Heaps by address only: this layer never looks into one. */
 static struct pym_heap *heap_number(size_t n)
@@ -36,7 +36,7 @@ static struct pym_arena_totals totals(void)
     return t;
 }
 
-static struct pym_pool *pools[MANY];
+static struct pym_pool *pools[LARGE];
 
 static void take(size_t count)
 {
@@ -258,6 +258,37 @@ static void free_memory_makes_up_for_growth(void)
     is_sound("after the growth");
 }
 
+static bool is_resident(const struct pym_pool *pool)
+{
+    return pym_os_is_resident(pym_region_pool_start(pool)) == 1;
+}
+
+/* It grows by a part of itself, with memory, which goes back if nobody wants it. */
+static void large_heaps_grow_ahead(void)
+{
+    enum { SMALL = 60 * PYM_ARENA_POOLS };
+    take(SMALL);
+    CHECK(!is_resident(pools[SMALL - 1]), "a small heap has memory that is not used");
+    CHECK_EQ(totals().made, totals().used, "arenas");
+    pym_options_parse("decay:60000");
+    take(LARGE);
+    if (PYM_HARDENED) { /* arenas do not lie side by side */
+        CHECK_EQ(totals().made, totals().used, "arenas");
+        return;
+    }
+    struct pym_arena_totals now = totals();
+    CHECK(now.made - now.used <= now.used / 32, "%zu arenas of %zu",
+          now.made - now.used, now.used);
+    CHECK_EQ(now.dirty, now.made * PYM_ARENA_POOLS - now.pools,
+             "free pools with memory");
+    CHECK(is_resident(pools[LARGE - 1]), "no memory behind the last pool");
+    is_sound("when it has grown");
+    pym_arena_purge_all();
+    CHECK_EQ(totals().dirty, 0, "free pools with memory");
+    CHECK(is_resident(pools[LARGE - 1]), "a pool in use");
+    is_sound("after the purge");
+}
+
 /* Memory that is wanted again before its time is up does not go back. */
 static void busy_arenas_do_not_decay(void)
 {
@@ -337,6 +368,7 @@ IN_CHILD(the_fullest_arena_serves)
 IN_CHILD(memory_goes_back_at_once)
 IN_CHILD(memory_decays)
 IN_CHILD(free_memory_makes_up_for_growth)
+IN_CHILD(large_heaps_grow_ahead)
 IN_CHILD(busy_arenas_do_not_decay)
 IN_CHILD(damage_is_found)
 IN_CHILD(children_start_whole)
@@ -353,6 +385,7 @@ static const struct tap_case cases[] = {
     {"memory goes back at once", child_memory_goes_back_at_once},
     {"memory decays", child_memory_decays},
     {"free memory makes up for growth", child_free_memory_makes_up_for_growth},
+    {"large heaps grow ahead", child_large_heaps_grow_ahead},
     {"busy arenas do not decay", child_busy_arenas_do_not_decay},
     {"damage is found", child_damage_is_found},
     {"children start whole", child_children_start_whole},

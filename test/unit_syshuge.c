@@ -1,0 +1,177 @@
+/* syshuge.h: for which large blocks huge pages are asked for. */
+#include "alloc.h"
+#include "options.h"
+#include "os.h"
+#include "support.h"
+#include "syshuge.h"
+
+#define MB ((size_t)1 << 20)
+
+/* What the kernel would say of all pages, and what it was asked for. */
+static struct {
+    int resident;
+    uintptr_t start;
+    size_t size;
+    unsigned requests;
+    unsigned questions;
+} fake;
+
+int __wrap_pym_os_is_resident(void *page);
+int __wrap_pym_os_is_resident(void *page)
+{
+    CHECK_EQ((uintptr_t)page % pym_os_page_size(), 0, "a page's start");
+    fake.questions++;
+    return fake.resident;
+}
+
+void __wrap_pym_os_want_huge(void *start, size_t size);
+void __wrap_pym_os_want_huge(void *start, size_t size)
+{
+    fake.start = (uintptr_t)start;
+    fake.size = size;
+    fake.requests++;
+}
+
+/* Whether huge pages are asked for a block that the system has made. */
+static bool is_huge(uintptr_t block, size_t size)
+{
+    unsigned before = fake.requests;
+    pym_syshuge_made((void *)block, size);
+    if (fake.requests == before) {
+        return false;
+    }
+    CHECK_EQ(fake.start % pym_os_page_size(), 0, "a page's start");
+    CHECK(fake.start <= block && fake.start + fake.size == block + size,
+          "the block and no more");
+    return true;
+}
+
+/* The next block is the first; the program has used nothing up. */
+static void begin(void)
+{
+    pym_options_parse("huge:1");
+    fake.resident = 0;
+    for (int i = 0; i < 10; i++) {
+        (void)is_huge(0x10000010, 4 * MB);
+    }
+    fake.resident = -1;
+    (void)is_huge(0x10000010, 4 * MB);
+}
+
+static void programs_that_use_blocks_up_get_them(void)
+{
+    begin();
+    CHECK(!is_huge(0x20000010, 8 * MB), "before anything is known");
+    fake.resident = 1;
+    CHECK(is_huge(0x30000010, 8 * MB), "when one was used up");
+    CHECK(is_huge(0x40000010, 32 * MB), "four times as much");
+    CHECK(is_huge(0x50000010, 2 * MB), "less");
+    CHECK(is_huge(0x60000010, 100 * MB), "more, when more was used up");
+    CHECK(!is_huge(0x70000010, 1000 * MB), "far more than ever");
+}
+
+static void programs_that_leave_one_untouched_do_not(void)
+{
+    begin();
+    fake.resident = 1;
+    CHECK(is_huge(0x20000010, 8 * MB), "one was used up");
+    fake.resident = 0;
+    CHECK(!is_huge(0x30000010, 8 * MB), "the next was not");
+    fake.resident = 1;
+    CHECK(is_huge(0x40000010, 8 * MB), "then it was");
+}
+
+/* Blocks may be made first and filled then. */
+static void a_block_may_be_filled_late(void)
+{
+    begin();
+    CHECK(!is_huge(0x20000010, 8 * MB), "the first");
+    fake.resident = 0;
+    for (int i = 0; i < 3; i++) {
+        CHECK(!is_huge(0x30000010, 8 * MB), "none is filled");
+    }
+    fake.resident = 1;
+    CHECK(is_huge(0x40000010, 8 * MB), "the first is filled");
+}
+
+static void blocks_that_are_gone_tell_nothing(void)
+{
+    begin();
+    fake.resident = 1;
+    CHECK(is_huge(0x20000010, 8 * MB), "one was used up");
+    fake.resident = -1;
+    CHECK(is_huge(0x30000010, 8 * MB), "the next was freed");
+}
+
+static void what_grows_is_used_up(void)
+{
+    begin();
+    fake.resident = 1;
+    pym_syshuge_resizing((void *)0x20000010, 4 * MB);
+    fake.resident = -1;
+    CHECK(is_huge(0x20000010, 8 * MB), "twice as much");
+    begin();
+    pym_syshuge_resizing((void *)0x20000010, 4 * MB);
+    CHECK(!is_huge(0x20000010, 8 * MB), "when it was not");
+}
+
+static void few_questions_are_asked(void)
+{
+    begin();
+    fake.resident = 1;
+    fake.questions = 0;
+    (void)is_huge(0x20000010, 8 * MB);
+    CHECK(fake.questions > 1 && fake.questions <= 8, "%u questions", fake.questions);
+}
+
+static void the_option_turns_it_off(void)
+{
+    begin();
+    fake.resident = 1;
+    pym_options_parse("huge:0");
+    fake.questions = 0;
+    pym_syshuge_resizing((void *)0x20000010, 4 * MB);
+    CHECK(!is_huge(0x20000010, 8 * MB), "none asked for");
+    CHECK_EQ(fake.questions, 0, "questions");
+    pym_options_parse("huge:1");
+}
+
+/* The way there from malloc. */
+static void malloc_comes_by(void)
+{
+    if (pym_sysalloc.usable_size == NULL) {
+        SKIP("the system allocator does not tell sizes");
+    }
+    begin();
+    fake.resident = 1;
+    unsigned before = fake.requests;
+    void *small = pym_alloc_malloc(PYM_SYSHUGE_LEAST - 1);
+    CHECK_EQ(fake.requests, before, "a smaller block");
+    void *block = pym_alloc_malloc(4 * MB);
+    CHECK_EQ(fake.requests, before + 1, "malloc");
+    block = pym_alloc_realloc(block, 9 * MB);
+    CHECK_EQ(fake.requests, before + 2, "realloc");
+    void *zeroed = pym_alloc_calloc(4, MB);
+    CHECK_EQ(fake.requests, before + 3, "calloc");
+    pym_alloc_free(zeroed);
+    pym_alloc_free(block);
+    pym_alloc_free(small);
+}
+
+static const struct tap_case cases[] = {
+    {"programs that use blocks up get huge pages",
+     programs_that_use_blocks_up_get_them},
+    {"programs that leave one untouched do not",
+     programs_that_leave_one_untouched_do_not},
+    {"a block may be filled late", a_block_may_be_filled_late},
+    {"blocks that are gone tell nothing", blocks_that_are_gone_tell_nothing},
+    {"what grows is used up", what_grows_is_used_up},
+    {"few questions are asked", few_questions_are_asked},
+    {"the option turns it off", the_option_turns_it_off},
+    {"malloc comes by", malloc_comes_by},
+};
+
+int main(int argc, char **argv)
+{
+    return TAP_RUN(cases, argc, argv);
+}
