@@ -205,7 +205,9 @@ static unsigned choose(uint32_t mask)
     return (unsigned)__builtin_ctz(mask);
 }
 
-static struct pym_pool *take_from(uint32_t index, struct pym_heap *owner)
+/* Tells as well whether the pool has memory behind it. */
+static struct pym_pool *take_from(uint32_t index, struct pym_heap *owner,
+                                  bool *is_dirty)
 {
     struct pym_arena *arena = record(index);
     if (arena->taken == 0 && ++totals.used > totals.used_peak) {
@@ -213,7 +215,8 @@ static struct pym_pool *take_from(uint32_t index, struct pym_heap *owner)
     }
     list_remove(index);
     unsigned which = choose(arena->dirty != 0 ? arena->dirty : arena->free);
-    if ((arena->dirty & (1u << which)) != 0) {
+    *is_dirty = (arena->dirty & (1u << which)) != 0;
+    if (*is_dirty) {
         arena->dirty &= (uint16_t) ~(1u << which);
         add_dirty(-1);
     }
@@ -233,16 +236,21 @@ static struct pym_pool *take_from(uint32_t index, struct pym_heap *owner)
 struct pym_pool *pym_arena_take(struct pym_heap *owner)
 {
     struct pym_pool *pool = NULL;
+    bool has_memory = true;
     pym_lock(&lock);
+    bool is_large = !PYM_HARDENED && totals.used >> AHEAD_SHIFT != 0;
     uint32_t arena = fullest();
     if (arena == 0 && grow()) {
         arena = fullest();
     }
     if (arena != 0) {
-        pool = take_from(arena, owner);
+        pool = take_from(arena, owner, &has_memory);
         PYM_PROBE2(pymalloc, pool_made, pym_region_pool_start(pool), owner);
     }
     pym_unlock(&lock);
+    if (is_large && !has_memory && pym_os_page_size() <= PYM_POOL_SIZE) {
+        (void)pym_os_populate(pym_region_pool_start(pool), PYM_POOL_SIZE);
+    }
     return pool;
 }
 
