@@ -236,15 +236,24 @@ void pym_syscache_after_fork(bool is_known)
     is_unknown_copy = !is_known;
 }
 
+/* Where bins are looked at early, which of them missed is not forgotten: they are to
+ * grow when they are full. */
 static bool is_look_due(struct pym_syscache *cache, uint64_t now_ms)
 {
     int64_t peak = atomic_load_explicit(&pym_syscache_peak, memory_order_relaxed);
-    if (now_ms < cache->next_look_ms && peak - cache->peak_seen < LOOK_BYTES) {
+    if (now_ms >= cache->next_look_ms) {
+        cache->next_look_ms = now_ms + LOOK_MS;
+        cache->missed = 0;
+    } else if (peak - cache->peak_seen < LOOK_BYTES) {
         return false;
     }
-    cache->next_look_ms = now_ms + LOOK_MS;
     cache->peak_seen = peak;
     return true;
+}
+
+static bool is_idle(const struct pym_syscache *cache, unsigned cls)
+{
+    return (cache->used >> cls & 1) == 0;
 }
 
 void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
@@ -254,13 +263,13 @@ void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
     }
     for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
         struct pym_syscache_bin *bin = &cache->bin[cls];
-        if (((cache->missed | cache->overflowed) >> cls & 1) == 0 && bin->most != 0) {
+        if (is_idle(cache, cls) && bin->most != 0) {
             int32_t surplus = (kept_in(bin) + 1) / 2;
             shed(cache, bin, surplus);
             (void)take_room(cache, cls, surplus);
         }
     }
-    cache->missed = cache->overflowed = 0;
+    cache->used = 0;
     look_at_shared(cache, now_ms);
 }
 
@@ -303,10 +312,14 @@ static int64_t reclaim_room(struct pym_syscache *cache, int64_t wanted)
     return found;
 }
 
-/* Gives up blocks of other bins for room, the largest first. */
-static void evict(struct pym_syscache *cache, int64_t wanted)
+/* Gives up blocks of other bins for room, the largest first: of all, or of idle ones.
+ */
+static void evict(struct pym_syscache *cache, int64_t wanted, bool of_all)
 {
     for (unsigned cls = PYM_CACHED_CLASSES; cls-- > 0 && wanted > 0;) {
+        if (!of_all && !is_idle(cache, cls)) {
+            continue;
+        }
         int32_t surplus = (kept_in(&cache->bin[cls]) + 1) / 2;
         shed(cache, &cache->bin[cls], surplus);
         wanted -= take_room(cache, cls, surplus);
@@ -341,8 +354,8 @@ static bool grow(struct pym_syscache *cache, struct pym_syscache_bin *bin)
     int32_t more = is_first ? first_room(cls) : bin->most;
     int64_t over = over_limit(cache, cls, more);
     over -= reclaim_room(cache, over);
-    if (over > 0 && is_first) {
-        evict(cache, over);
+    if (over > 0) {
+        evict(cache, over, is_first);
         over = over_limit(cache, cls, more);
     }
     if (over > 0) {
@@ -418,7 +431,7 @@ PYM_NOINLINE void pym_syscache_overflow(struct pym_syscache *cache,
     unsigned cls = class_of(cache, bin);
     bin->room = 0;
     make_room(cache, bin);
-    cache->overflowed |= (uint64_t)1 << cls;
+    cache->used |= (uint64_t)1 << cls;
     if (bin->room == 0) { /* there was no room to be had for even one block */
         pym_syscache_pass(cache, block);
         return;
@@ -483,6 +496,7 @@ static void *take_elsewhere(struct pym_syscache *cache, unsigned cls)
         return block;
     }
     cache->missed |= (uint64_t)1 << cls;
+    cache->used |= (uint64_t)1 << cls;
     block = take_chain(cache, cls);
     for (unsigned i = 1; i <= COARSER && block == NULL && cls + i < PYM_CACHED_CLASSES;
          i++) {

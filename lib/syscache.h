@@ -43,9 +43,9 @@ struct pym_syscache {
      * hit needs, within reach of one addressing mode. */
     uint16_t map[(PYM_CACHED_MAX >> PYM_CACHED_STEP_SHIFT) + 1];
 
-    uint64_t missed;       /* bins that did so since the last look at idle ones */
-    uint64_t overflowed;   /* likewise */
-    unsigned hand;         /* the class to take room from next */
+    uint64_t missed; /* bins that did so for up to LOOK_MS */
+    uint64_t used;   /* that missed or overflowed since the last look at idle ones */
+    unsigned hand;   /* the class to take room from next */
     uint64_t next_look_ms; /* when to look at the idle ones */
     int64_t peak_seen;     /* pym_syscache_peak, when they were looked at */
     int64_t granted;       /* bytes of all bins' room */

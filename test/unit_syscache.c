@@ -446,6 +446,33 @@ static void idle_blocks_go_back(void)
     end();
 }
 
+/* What was wanted before holds all the room that there is; it is wanted no more. */
+static void idle_classes_make_room(void)
+{
+    enum { LARGE = 16, SMALL = 200, ROUNDS = 10 };
+    uint64_t misses = 0;
+    begin();
+    put(get(1000)); /* so that it has some room, but too little */
+    for (int round = 0; round < 2 * ROUNDS; round++) {
+        bool is_large = round < ROUNDS;
+        int n = is_large ? LARGE : SMALL;
+        if (round == ROUNDS) {
+            CHECK(bytes() > 400000, "%zu bytes are kept", bytes());
+            pym_syscache_decay(&cache, 1000000); /* from now on it is not used */
+            misses = cache.misses;
+        }
+        for (int i = 0; i < n; i++) {
+            blocks[i] = get(!is_large ? 1000 : round % 2 ? 24000 : 32000);
+        }
+        for (int i = 0; i < n; i++) {
+            put(blocks[i]);
+        }
+    }
+    misses = cache.misses - misses;
+    CHECK(misses < 3 * SMALL, "%ju misses of %d", (uintmax_t)misses, ROUNDS * SMALL);
+    end();
+}
+
 /* While the program has more than ever; not when as many are wanted again. */
 static void a_growing_heap_grows_ahead(void)
 {
@@ -596,6 +623,7 @@ static const struct tap_case cases[] = {
     {"chains that nobody wants go back", chains_that_nobody_wants_go_back},
     {"larger classes help out", larger_classes_help_out},
     {"idle blocks go back", idle_blocks_go_back},
+    {"idle classes make room", idle_classes_make_room},
     {"a growing heap grows ahead", a_growing_heap_grows_ahead},
     {"idle blocks go back when others are more than ever",
      idle_blocks_go_back_when_others_are_more_than_ever},
