@@ -1,6 +1,6 @@
 /*
  * How much freed memory the system allocator keeps, for programs whose blocks are
- * of megabytes.
+ * large.
  *
  * glibc maps a large block by itself until such a block has been freed; from then on
  * blocks of its size come from the heap, and the top of the heap goes back to the
@@ -19,7 +19,7 @@
 
 #include "base.h"
 
-#define PYM_SYSTRIM_LEAST ((size_t)1 << 20)
+#define PYM_SYSTRIM_LEAST ((size_t)1 << 17)
 
 /* Once, at the start, if the system allocator is glibc's. */
 void pym_systrim_init(void);
