@@ -159,7 +159,7 @@ static void populate(uint32_t index, unsigned count)
         record(index + i)->dirty = ALL_FREE;
         record(index + i)->since_ms = now;
     }
-    add_dirty((long)count * PYM_ARENA_POOLS);
+    add_dirty((long)(count * PYM_ARENA_POOLS));
 }
 
 static bool grow(void)

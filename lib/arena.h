@@ -57,8 +57,8 @@ void pym_arena_give(struct pym_pool *pool);
 size_t pym_arena_purge_all(void);
 void pym_arena_decay(void);
 
-/* The process has grown elsewhere by so many bytes: gives back as many, if there are, that
- * have not waited their time. */
+/* The process has grown elsewhere by so many bytes: gives back as many, if there are,
+ * that have not waited their time. */
 void pym_arena_make_up_for(size_t bytes);
 
 /* Whether decay would find anything to wait for. */
