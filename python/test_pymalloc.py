@@ -17,7 +17,7 @@ import pymalloc
 
 HARDENED = os.path.join(os.path.dirname(pymalloc.library), "libpymalloc-hardened.so")
 HAMMER = os.environ.get("PYMALLOC_HAMMER")
-TIME_LIMIT = 120
+TIME_LIMIT = 300
 
 
 def setUpModule():
