@@ -238,7 +238,7 @@ struct pym_pool *pym_arena_take(struct pym_heap *owner)
     struct pym_pool *pool = NULL;
     bool has_memory = true;
     pym_lock(&lock);
-    bool is_large = !PYM_HARDENED && totals.used >> AHEAD_SHIFT != 0;
+    bool is_small = arenas_ahead() == 0;
     uint32_t arena = fullest();
     if (arena == 0 && grow()) {
         arena = fullest();
@@ -248,7 +248,7 @@ struct pym_pool *pym_arena_take(struct pym_heap *owner)
         PYM_PROBE2(pymalloc, pool_made, pym_region_pool_start(pool), owner);
     }
     pym_unlock(&lock);
-    if (is_large && !has_memory && pym_os_page_size() <= PYM_POOL_SIZE) {
+    if (!is_small && !has_memory && pym_os_page_size() <= PYM_POOL_SIZE) {
         (void)pym_os_populate(pym_region_pool_start(pool), PYM_POOL_SIZE);
     }
     return pool;

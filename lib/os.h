@@ -17,8 +17,8 @@
 /* The page size in bytes, a power of two, found at run time. */
 size_t pym_os_page_size(void);
 
-/* Reserves size bytes of addresses, aligned, without memory behind them, and not in
- * core files. */
+/* Reserves size bytes of addresses, aligned, without memory behind them, not in core
+ * files, and without huge pages but those that are asked for below. */
 void *pym_os_reserve(size_t size, size_t alignment);
 
 /* Makes reserved, page-aligned memory usable; it reads as zero at first. */
