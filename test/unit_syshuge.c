@@ -145,11 +145,11 @@ static void malloc_comes_by(void)
     begin();
     fake.resident = 1;
     unsigned before = fake.requests;
-    void *small = pym_alloc_malloc(PYM_SYSHUGE_LEAST - 1);
+    void *small = pym_alloc_malloc(opaque_size(PYM_SYSHUGE_LEAST - 1));
     CHECK_EQ(fake.requests, before, "a smaller block");
-    void *block = pym_alloc_malloc(4 * MB);
+    void *block = pym_alloc_malloc(opaque_size(4 * MB));
     CHECK_EQ(fake.requests, before + 1, "malloc");
-    block = pym_alloc_realloc(block, 9 * MB);
+    block = pym_alloc_realloc(block, opaque_size(9 * MB));
     CHECK_EQ(fake.requests, before + 2, "realloc");
     void *zeroed = pym_alloc_calloc(4, MB);
     CHECK_EQ(fake.requests, before + 3, "calloc");
