@@ -4,6 +4,7 @@
 #include "guard.h"
 #include "heaps.h"
 #include "lifecycle.h"
+#include "mix.h"
 #include "probe.h"
 #include "profile.h"
 #include "report.h"
@@ -234,7 +235,6 @@ static PYM_NOINLINE void *large_miss(size_t size, bool zeroed)
 PYM_NOINLINE void *pym_alloc_tick(void *block, size_t size)
 {
     struct pym_heap *heap = pym_thread.heap;
-    pym_sampler_count(&heap->sampler, heap->cache.armed);
     pym_heap_tick(heap);
     void *sample = sampled_large(heap, size, PYM_HEAP_HITS_LOOKED_AT);
     if (PYM_LIKELY(sample == NULL)) {
@@ -258,9 +258,49 @@ static void *empty_block(void)
     return pym_track_stands_aside() ? pym_sysalloc.malloc(0) : pym_alloc_calloc(1, 1);
 }
 
+/* A block that the cache has, although malloc does not look there first. */
+PYM_INLINE void *cached(size_t size)
+{
+    struct pym_syscache *cache = pym_thread.cache;
+    if (size - 1 >= pym_thread.hits_end) {
+        return NULL;
+    }
+    void *block = pym_syscache_take(cache, size - 1);
+    return block == NULL || PYM_LIKELY(cache->countdown != 0)
+               ? block
+               : pym_alloc_tick(block, size);
+}
+
+/* For a request of any size: in a trial, without a heap, or where the lists are empty.
+ */
+static PYM_NOINLINE void *allocate(size_t size)
+{
+    if (size == 0) {
+        return empty_block();
+    }
+    struct pym_heap *heap = pym_thread.heap;
+    if (heap != NULL && heap->mixer.awaited != 0) {
+        pym_mix_note(heap, size > PYM_SMALL_MAX);
+    }
+    if (size <= PYM_SMALL_MAX) {
+        return pym_alloc_small_or(size, size - 1, pym_alloc_refill);
+    }
+    void *block = cached(size);
+    return block != NULL ? block : large_miss(size, false);
+}
+
 PYM_NOINLINE void *pym_alloc_large(size_t size)
 {
-    return size == 0 ? empty_block() : large_miss(size, false);
+    size_t last = size - 1;
+    if (last < pym_thread.mixed_end) {
+        struct pym_syscache *cache = pym_thread.cache;
+        void *block = pym_mix_take(cache, last);
+        if (PYM_LIKELY(block != NULL)) {
+            return PYM_LIKELY(cache->countdown != 0) ? block
+                                                     : pym_alloc_tick(block, size);
+        }
+    }
+    return allocate(size);
 }
 
 PYM_NOINLINE void pym_alloc_free_foreign(void *block)
@@ -294,15 +334,8 @@ PYM_NOINLINE void pym_alloc_free_foreign(void *block)
 
 static void *large_calloc(size_t size)
 {
-    struct pym_syscache *cache = pym_thread.cache;
-    if (size - 1 <= pym_thread.cached_last) {
-        void *block = pym_syscache_take(cache, size - 1);
-        if (block != NULL) {
-            block = cache->countdown != 0 ? block : pym_alloc_tick(block, size);
-            return memset(block, 0, size);
-        }
-    }
-    return large_miss(size, true);
+    void *block = cached(size);
+    return block != NULL ? memset(block, 0, size) : large_miss(size, true);
 }
 
 void *pym_alloc_calloc(size_t count, size_t size)

@@ -11,9 +11,10 @@
 #include "heap.h"
 #include "track.h"
 
-/* Slow paths: for a size whose bin is empty; for one that is not small, or 0; for a
- * block that cannot be cached.  They take the size as the program asked for it, which
- * the system allocator may have to be told exactly. */
+/* Slow paths: for a size whose bin is empty; for one that is not small, or 0, or any if
+ * the thread does not tell them apart (mix.h) or has no heap yet; for a block that
+ * cannot be cached.  They take the size as the program asked for it, which the system
+ * allocator may have to be told exactly. */
 void *pym_alloc_refill(size_t size);
 void *pym_alloc_large(size_t size);
 void *pym_alloc_tick(void *block, size_t size); /* returns the block, or a better */
@@ -32,17 +33,14 @@ size_t pym_alloc_usable_size(void *block);
 /* Any power of two as alignment, any size; NULL with EINVAL or ENOMEM. */
 void *pym_alloc_aligned(size_t alignment, size_t size);
 
-/* The size less one, which wraps for 0.  gcc would have it in the register where the
- * result of malloc is to be, and pay for that with a move on every hit. */
-PYM_INLINE size_t pym_alloc_last(size_t size)
+/* Does nothing.  After it, gcc has nothing in the register where the result is to be.
+ */
+PYM_INLINE size_t pym_alloc_clear_result(size_t last)
 {
 #if defined(__x86_64__) && !defined(__clang__)
-    size_t last;
-    __asm__("lea -1(%1), %0" : "=d"(last) : "r"(size));
-    return last;
-#else
-    return size - 1;
+    __asm__("" : "+r"(last) : : "rax");
 #endif
+    return last;
 }
 
 /* The hit path for large blocks, and what to call when it is none: for a size and the
@@ -50,7 +48,7 @@ PYM_INLINE size_t pym_alloc_last(size_t size)
 PYM_INLINE void *pym_alloc_cached_or(size_t size, size_t last,
                                      void *(*large)(size_t size))
 {
-    if (PYM_UNLIKELY(last > pym_thread.cached_last)) {
+    if (PYM_UNLIKELY(last >= pym_thread.cached_end)) {
         return large(size);
     }
     struct pym_syscache *cache = pym_thread.cache;
@@ -80,10 +78,11 @@ PYM_INLINE void *pym_alloc_small_or(size_t size, size_t last,
 PYM_INLINE void *pym_alloc_or(size_t size, void *(*refill)(size_t size),
                               void *(*large)(size_t size))
 {
-    size_t last = pym_alloc_last(size);
-    if (PYM_UNLIKELY(last >= PYM_SMALL_MAX)) {
+    size_t last = size - 1; /* wraps for 0 */
+    if (PYM_UNLIKELY(last >= pym_thread.small_end)) {
         return pym_alloc_cached_or(size, last, large);
     }
+    last = pym_alloc_clear_result(last);
     return pym_alloc_small_or(size, last, refill);
 }
 

@@ -3,6 +3,7 @@
 #include "arena.h"
 #include "check.h"
 #include "heaps.h"
+#include "mix.h"
 #include "os.h"
 #include "pages.h"
 #include "probe.h"
@@ -357,13 +358,20 @@ static bool supply_from_new(struct pym_heap *heap, unsigned cls)
     return heap->bins[cls] != NULL || supply_from_active(heap, cls);
 }
 
+static void count_hits(struct pym_heap *heap)
+{
+    pym_sampler_count(&heap->sampler, heap->cache.armed - heap->cache.countdown);
+}
+
 /* A hit that is looked at stands for those before it, which no other visit may cut
  * short then. */
 static void arm_cache(struct pym_heap *heap)
 {
     if (PYM_LIKELY(heap->poisson.interval == 0)) {
+        count_hits(heap);
         pym_syscache_arm(&heap->cache, tick_length(heap));
     } else if (heap->cache.countdown == 0) {
+        count_hits(heap);
         pym_syscache_arm(&heap->cache,
                          pym_poisson_about(&heap->poisson, PYM_HEAP_HITS_LOOKED_AT));
     }
@@ -379,6 +387,9 @@ void pym_heap_tick(struct pym_heap *heap)
         pym_arena_decay();
     }
     arm_cache(heap);
+    if (PYM_UNLIKELY(heap->sampler.counted >= heap->mixer.next_look)) {
+        pym_mix_look(heap);
+    }
     if (++heap->ticks % CLOCK_TICKS == 0) {
         uint64_t now = pym_os_now_ms();
         pym_syscache_decay(&heap->cache, now);

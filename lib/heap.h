@@ -50,6 +50,16 @@ struct pym_sweeper {
     unsigned looked;  /* at pools, since the heap grew */
 };
 
+/* Of mix.h. */
+struct pym_mixer {
+    uint64_t next_look; /* when so many requests have been counted */
+    uint64_t all;       /* had been, at the last look */
+    uint64_t large;     /* of them */
+    uint64_t kinds;     /* of the requests of a trial: a bit each, 1 for a large one */
+    unsigned awaited;   /* requests until the trial ends; 0: there is none */
+    bool is_mixed;      /* what the last trial has found */
+};
+
 struct pym_heap {
     /* Written by all threads. */
     struct pym_inbox inbox PYM_ALIGNED(PYM_CACHE_LINE);
@@ -66,6 +76,7 @@ struct pym_heap {
     uint32_t availables; /* of them, in the lists above */
     struct pym_scavenger scavenger;
     struct pym_sweeper sweeper;
+    struct pym_mixer mixer;
     uint32_t purge_seen; /* the last request to purge that was followed */
     struct pym_syscache cache;
     struct pym_outbox outbox;
@@ -97,22 +108,18 @@ struct pym_thread {
     void *bin[PYM_CLASSES];
     struct pym_heap *heap;
     struct pym_syscache *cache; /* the heap's; NULL if blocks may not be cached */
-    size_t cached_last; /* PYM_CACHED_MAX - 1 if a hit may be had there, else 0 */
-    bool ended;         /* the heap has been handed on; there will be no other */
-    uint8_t rounds;     /* of thread-specific destructors seen so far */
+    /* Of malloc, and set by mix.h: requests of up to so many bytes come from the bins,
+     * others of up to so many from the cache; or all of them from either. */
+    size_t small_end;  /* PYM_SMALL_MAX or 0 */
+    size_t cached_end; /* PYM_CACHED_MAX or 0 */
+    size_t mixed_end;  /* PYM_CACHED_MAX or 0 */
+    size_t hits_end;   /* PYM_CACHED_MAX; 0 if none may come from the cache so */
+    bool ended;        /* the heap has been handed on; there will be no other */
+    uint8_t rounds;    /* of thread-specific destructors seen so far */
 };
 
 extern __thread struct pym_thread pym_thread PYM_HIDDEN
     __attribute__((tls_model("initial-exec")));
-
-/* Lets the thread use the cache of a heap, or none.  Where the profile is to see every
- * block, one that is asked for is no hit. */
-PYM_INLINE void pym_thread_set_cache(struct pym_syscache *cache)
-{
-    bool has_hits = cache != NULL && pym_profile_interval - 1 >= PYM_POISSON_EXACT;
-    pym_thread.cache = cache;
-    pym_thread.cached_last = has_hits ? PYM_CACHED_MAX - 1 : 0;
-}
 
 /*
  * A block of a class for a heap whose bin is empty: from its inbox, its active

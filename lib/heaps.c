@@ -2,6 +2,7 @@
 
 #include "arena.h"
 #include "check.h"
+#include "mix.h"
 #include "options.h"
 #include "os.h"
 #include "profile.h"
@@ -124,7 +125,7 @@ struct pym_heap *pym_heaps_attach(void)
         claim(heap);
         pym_heap_move_bins(heap, pym_thread.bin);
         pym_thread.heap = heap;
-        pym_thread_set_cache(pym_syscache_usable ? &heap->cache : NULL);
+        pym_mix_set(heap);
     }
     pym_unlock(&lock);
     return heap;
@@ -137,7 +138,7 @@ void pym_heaps_detach(void)
     pym_heap_drain(heap);
     pym_lock(&lock);
     pym_thread.heap = NULL;
-    pym_thread_set_cache(NULL);
+    pym_mix_set(NULL);
     /* models/orphans.pml: let_go */
     pym_heap_move_bins(heap, heap->saved);
     /* models/orphans.pml: hand_on */

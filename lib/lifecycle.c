@@ -4,6 +4,7 @@
 #include "arena.h"
 #include "guard.h"
 #include "ledger.h"
+#include "mix.h"
 #include "observe.h"
 #include "options.h"
 #include "os.h"
@@ -125,8 +126,8 @@ static __attribute__((constructor(101))) void start(void)
     pym_alloc_init();
     if (pym_thread.heap == NULL) {
         (void)pym_lifecycle_heap();
-    } else if (pym_syscache_usable) {
-        pym_thread_set_cache(&pym_thread.heap->cache);
+    } else {
+        pym_mix_set(pym_thread.heap);
     }
     pym_heaps_start_sampling(pym_thread.heap); /* made before options were known */
     pym_os_mark_process();

@@ -14,7 +14,7 @@ table='
 1: os print probe trace check lock sysalloc
 2: options report sizeclass track harden ledger canary sampler poisson writer json process slab known stacks samples
 3: region arena pool pages sysahead syshuge systrim guard profile profile_text
-4: heap heaps scavenge sweep verify remote syscache transfer
+4: heap heaps mix scavenge sweep verify remote syscache transfer
 5: inspect stats snapshot
 6: alloc lifecycle history server observe
 7: held judge quarantine hardened front control interpose interpose_cxx interpose_dl interpose_info
