@@ -16,7 +16,7 @@ enum {
     LIVE = 4000,
     HOARD = 4 << 20, /* blocks allocated until there is no more */
     HOARD_BYTES = 600 << 20,
-    SECONDS = 30,
+    SECONDS = 120,
 };
 
 static struct {

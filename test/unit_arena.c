@@ -5,7 +5,29 @@
 #include "os.h"
 #include "support.h"
 
+#include <errno.h>
+
 enum { SECONDS = 60, MANY = 2000, LARGE = 6000 };
+
+/* Whether the kernel refuses memory in advance, and how often it has. */
+static bool refuses_memory;
+static unsigned refused;
+
+int __real_pym_os_populate(void *start, size_t size);
+int __wrap_pym_os_populate(void *start, size_t size);
+int __wrap_pym_os_populate(void *start, size_t size)
+{
+    refused += refuses_memory;
+    return refuses_memory ? ENOMEM : __real_pym_os_populate(start, size);
+}
+
+int __real_pym_os_populate_huge(void *start, size_t size);
+int __wrap_pym_os_populate_huge(void *start, size_t size);
+int __wrap_pym_os_populate_huge(void *start, size_t size)
+{
+    refused += refuses_memory;
+    return refuses_memory ? ENOMEM : __real_pym_os_populate_huge(start, size);
+}
 
 /* Heaps by address only: this layer never looks into one. */
 static struct pym_heap *heap_number(size_t n)
@@ -289,6 +311,23 @@ static void large_heaps_grow_ahead(void)
     is_sound("after the purge");
 }
 
+/* An old kernel knows no such call, and a full machine has no memory. */
+static void large_heaps_grow_without_memory_ahead(void)
+{
+    pym_options_parse("decay:60000");
+    refuses_memory = true;
+    take(LARGE);
+    if (!PYM_HARDENED) {
+        CHECK(refused > 0, "memory was not asked for");
+    }
+    struct pym_arena_totals now = totals();
+    CHECK_EQ(now.dirty, 0, "free pools with memory");
+    for (int i = 0; i < LARGE; i += 100) {
+        memset(pym_region_pool_start(pools[i]), 1, PYM_POOL_SIZE);
+    }
+    is_sound("when it has grown");
+}
+
 /* Memory that is wanted again before its time is up does not go back. */
 static void busy_arenas_do_not_decay(void)
 {
@@ -369,6 +408,7 @@ IN_CHILD(memory_goes_back_at_once)
 IN_CHILD(memory_decays)
 IN_CHILD(free_memory_makes_up_for_growth)
 IN_CHILD(large_heaps_grow_ahead)
+IN_CHILD(large_heaps_grow_without_memory_ahead)
 IN_CHILD(busy_arenas_do_not_decay)
 IN_CHILD(damage_is_found)
 IN_CHILD(children_start_whole)
@@ -386,6 +426,8 @@ static const struct tap_case cases[] = {
     {"memory decays", child_memory_decays},
     {"free memory makes up for growth", child_free_memory_makes_up_for_growth},
     {"large heaps grow ahead", child_large_heaps_grow_ahead},
+    {"large heaps grow without memory ahead",
+     child_large_heaps_grow_without_memory_ahead},
     {"busy arenas do not decay", child_busy_arenas_do_not_decay},
     {"damage is found", child_damage_is_found},
     {"children start whole", child_children_start_whole},
