@@ -537,6 +537,9 @@ void *pym_syscache_aligned(struct pym_syscache *cache, size_t alignment, size_t 
     if (cache != NULL && block != NULL && pym_sysalloc.usable_size != NULL) {
         note_lent(cache, cacheable_bytes(pym_sysalloc.usable_size(block)));
     }
+    if (PYM_UNLIKELY(size >= PYM_SYSHUGE_LEAST) && block != NULL) {
+        pym_syshuge_made(block, size);
+    }
     return block;
 }
 

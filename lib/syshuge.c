@@ -7,8 +7,9 @@
 /* How many pages of a block are asked after, evenly spread from its first to its last.
  */
 enum { ASKED = 8 };
-/* A block of up to so many times the largest that was used up is trusted to be, too. */
-enum { TRUSTED_TIMES = 4 };
+/* A block of up to so many times the largest that was used up is trusted to be, too:
+ * twice as many for each further one, up to the most. */
+enum { TRUSTED_TIMES = 4, TRUSTED_TIMES_MOST = 16 };
 /* After so many blocks more, one that is still not used up is taken not to be. */
 enum { PATIENCE = 4 };
 
@@ -17,8 +18,9 @@ enum { PATIENCE = 4 };
 static _Atomic uintptr_t watched;
 static _Atomic size_t watched_size;
 static _Atomic unsigned unused;
-/* The largest that was used up; 0 if the latest was not. */
+/* The largest that was used up, 0 if the latest was not; and the times. */
 static _Atomic size_t trusted;
+static _Atomic unsigned trusted_times;
 
 static uintptr_t page_of(uintptr_t address)
 {
@@ -36,8 +38,20 @@ static int is_used_up(uintptr_t block, size_t size)
     return resident;
 }
 
+static bool is_trusted(size_t size)
+{
+    unsigned times = atomic_load_explicit(&trusted_times, memory_order_relaxed);
+    return times != 0 &&
+           size / times <= atomic_load_explicit(&trusted, memory_order_relaxed);
+}
+
 static void trust(size_t size)
 {
+    unsigned times = atomic_load_explicit(&trusted_times, memory_order_relaxed);
+    times = times == 0 ? TRUSTED_TIMES : times * 2;
+    if (times <= TRUSTED_TIMES_MOST) {
+        atomic_store_explicit(&trusted_times, times, memory_order_relaxed);
+    }
     if (size > atomic_load_explicit(&trusted, memory_order_relaxed)) {
         atomic_store_explicit(&trusted, size, memory_order_relaxed);
     }
@@ -53,6 +67,7 @@ static bool judge(void)
         trust(size);
     } else if (used_up == 0) {
         atomic_store_explicit(&trusted, 0, memory_order_relaxed);
+        atomic_store_explicit(&trusted_times, 0, memory_order_relaxed);
         return atomic_fetch_add_explicit(&unused, 1, memory_order_relaxed) >= PATIENCE;
     }
     return true;
@@ -75,7 +90,7 @@ void pym_syshuge_made(void *block, size_t size)
         atomic_store_explicit(&watched_size, size, memory_order_relaxed);
         atomic_store_explicit(&unused, 0, memory_order_relaxed);
     }
-    if (size / TRUSTED_TIMES <= atomic_load_explicit(&trusted, memory_order_relaxed)) {
+    if (is_trusted(size)) {
         uintptr_t start = page_of((uintptr_t)block);
         pym_os_want_huge((void *)start, (uintptr_t)block + size - start);
     }

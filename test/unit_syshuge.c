@@ -63,11 +63,22 @@ static void programs_that_use_blocks_up_get_them(void)
     begin();
     CHECK(!is_huge(0x20000010, 8 * MB), "before anything is known");
     fake.resident = 1;
+    CHECK(!is_huge(0x30000010, 33 * MB), "more than four times what was used up");
+    begin();
+    CHECK(!is_huge(0x20000010, 8 * MB), "before anything is known");
+    fake.resident = 1;
     CHECK(is_huge(0x30000010, 8 * MB), "when one was used up");
     CHECK(is_huge(0x40000010, 32 * MB), "four times as much");
     CHECK(is_huge(0x50000010, 2 * MB), "less");
-    CHECK(is_huge(0x60000010, 100 * MB), "more, when more was used up");
-    CHECK(!is_huge(0x70000010, 1000 * MB), "far more than ever");
+    CHECK(is_huge(0x60000010, 500 * MB), "16 times as much, after three more");
+    CHECK(!is_huge(0x70000010, 9000 * MB), "far more than ever");
+    fake.resident = 0;
+    (void)is_huge(0x20000010, 2 * MB);
+    fake.resident = -1;
+    begin();
+    (void)is_huge(0x20000010, 2 * MB);
+    fake.resident = 1;
+    CHECK(!is_huge(0x30000010, 9 * MB), "trust begins anew");
 }
 
 static void programs_that_leave_one_untouched_do_not(void)
@@ -153,6 +164,9 @@ static void malloc_comes_by(void)
     CHECK_EQ(fake.requests, before + 2, "realloc");
     void *zeroed = pym_alloc_calloc(4, MB);
     CHECK_EQ(fake.requests, before + 3, "calloc");
+    void *aligned = pym_alloc_aligned(64, opaque_size(4 * MB));
+    CHECK_EQ(fake.requests, before + 4, "aligned");
+    pym_alloc_free(aligned);
     pym_alloc_free(zeroed);
     pym_alloc_free(block);
     pym_alloc_free(small);
