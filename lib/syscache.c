@@ -14,8 +14,9 @@
 #include <string.h>
 
 /* All caches together are granted room up to this share of the blocks of such
- * sizes that the program has, but each at least so many bytes; a bin starts with
- * room for so many bytes.  A cache tells the total when it has so many to tell. */
+ * sizes that the program has, but each at least an equal part of it, and so many bytes;
+ * a bin starts with room for so many bytes.  A cache tells the total when it has so
+ * many to tell. */
 enum {
     SHARE_SHIFT = 2,
     GRANT_LEAST = 1 << 19,
@@ -43,6 +44,7 @@ bool pym_syscache_usable;
 /* Of all caches: bytes had from the system less those returned, and how many
  * there are.  Read without order: they only tune. */
 static _Atomic int64_t total_lent;
+static _Atomic int64_t total_granted;
 static _Atomic int64_t caches;
 _Atomic int64_t pym_syscache_peak;
 
@@ -198,6 +200,16 @@ static void give_room(struct pym_syscache *cache, unsigned cls, int32_t blocks)
     cache->granted += blocks * class_bytes(cls);
 }
 
+/* Room is given and taken often, and told seldom: all heaps share the total. */
+static void tell_granted(struct pym_syscache *cache)
+{
+    int64_t more = cache->granted - cache->told;
+    if (more > TELL_BYTES || more < -TELL_BYTES || cache->granted == 0) {
+        atomic_fetch_add_explicit(&total_granted, more, memory_order_relaxed);
+        cache->told = cache->granted;
+    }
+}
+
 static int64_t take_room(struct pym_syscache *cache, unsigned cls, int32_t blocks)
 {
     give_room(cache, cls, -blocks);
@@ -212,6 +224,7 @@ void pym_syscache_empty(struct pym_syscache *cache)
         bin->room = bin->most = 0;
     }
     cache->granted = 0;
+    tell_granted(cache);
     note_lent(cache, -pym_transfer_empty());
 }
 
@@ -270,6 +283,7 @@ void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
         }
     }
     cache->used = 0;
+    tell_granted(cache);
     look_at_shared(cache, now_ms);
 }
 
@@ -280,13 +294,18 @@ static bool has_company(void)
     return atomic_load_explicit(&caches, memory_order_relaxed) > 1;
 }
 
-static int64_t grant_limit(void)
+/* An equal part of the share, or what other caches leave of it. */
+static int64_t grant_limit(const struct pym_syscache *cache)
 {
     int64_t most = (int64_t)PYM_OPTION(cache);
-    int64_t all = atomic_load_explicit(&total_lent, memory_order_relaxed);
-    int64_t share =
-        all / atomic_load_explicit(&caches, memory_order_relaxed) / (1 << SHARE_SHIFT);
-    int64_t limit = share > GRANT_LEAST ? share : GRANT_LEAST;
+    int64_t all =
+        atomic_load_explicit(&total_lent, memory_order_relaxed) / (1 << SHARE_SHIFT);
+    int64_t part = all / atomic_load_explicit(&caches, memory_order_relaxed);
+    int64_t others =
+        atomic_load_explicit(&total_granted, memory_order_relaxed) - cache->told;
+    int64_t limit = GRANT_LEAST;
+    limit = part > limit ? part : limit;
+    limit = all - others > limit ? all - others : limit;
     return limit < most ? limit : most;
 }
 
@@ -294,7 +313,7 @@ static int64_t grant_limit(void)
 static int64_t over_limit(const struct pym_syscache *cache, unsigned cls,
                           int32_t blocks)
 {
-    return cache->granted + blocks * class_bytes(cls) - grant_limit();
+    return cache->granted + blocks * class_bytes(cls) - grant_limit(cache);
 }
 
 /* Takes room that is not in use away from bins in turn, half of what each has.
@@ -358,11 +377,11 @@ static bool grow(struct pym_syscache *cache, struct pym_syscache_bin *bin)
         evict(cache, over, is_first);
         over = over_limit(cache, cls, more);
     }
-    if (over > 0) {
-        return false;
+    if (over <= 0) {
+        give_room(cache, cls, more);
     }
-    give_room(cache, cls, more);
-    return true;
+    tell_granted(cache);
+    return over <= 0;
 }
 
 static int64_t transfer_limit(void)
@@ -483,6 +502,7 @@ static void *take_chain(struct pym_syscache *cache, unsigned cls)
         (void)reclaim_room(cache, over_limit(cache, cls, -bin->room));
         give_room(cache, cls, -bin->room);
         shed_excess(cache, cls);
+        tell_granted(cache);
     }
     return block;
 }

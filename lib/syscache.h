@@ -49,6 +49,7 @@ struct pym_syscache {
     uint64_t next_look_ms; /* when to look at the idle ones */
     int64_t peak_seen;     /* pym_syscache_peak, when they were looked at */
     int64_t granted;       /* bytes of all bins' room */
+    int64_t told;          /* of them, as far as all heaps know */
     int64_t lent; /* bytes had from the system less returned, since last told */
 
     /* Hits until the heap is to look at the clock, as a pool counts frees. */

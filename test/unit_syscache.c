@@ -338,6 +338,47 @@ static void the_transfer_cache_is_bounded(void)
     }
 }
 
+static void replace_all(struct pym_syscache *by)
+{
+    for (int i = 0; i < BLOCKS; i++) {
+        void *block = pym_syscache_take(by, 8000 - 1);
+        blocks[i] = block ? block : pym_syscache_miss(by, 8000, false);
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+        CHECK(pym_syscache_keep(by, blocks[i]), "a block was not kept");
+    }
+}
+
+/* Together, caches are granted a quarter of what the program has of the system; one may
+ * have all of it as long as no other wants a part. */
+static void a_cache_has_what_others_leave(void)
+{
+    enum { ALL = BLOCKS * 8192 };
+    static struct pym_syscache idle[2];
+    pym_syscache_init(&idle[0]);
+    pym_syscache_init(&idle[1]);
+    begin_two();
+    pym_options_parse("cache:1g");
+    for (int round = 0; round < 8; round++) {
+        replace_all(&cache);
+    }
+    CHECK(cache.granted > ALL / 4 / 3, "only %jd bytes", (intmax_t)cache.granted);
+    CHECK(cache.granted <= ALL / 4, "%jd bytes", (intmax_t)cache.granted);
+    for (int round = 0; round < 8; round++) {
+        replace_all(&other);
+    }
+    CHECK(other.granted > 0, "nothing for the other");
+    CHECK(cache.granted + other.granted <= ALL / 4 + ALL / 4 / 2, "%jd and %jd bytes",
+          (intmax_t)cache.granted, (intmax_t)other.granted);
+    pym_syscache_empty(&cache);
+    for (int round = 0; round < 8; round++) {
+        replace_all(&other);
+    }
+    CHECK(other.granted > ALL / 4 / 3, "only %jd bytes when the first is empty",
+          (intmax_t)other.granted);
+    end_two();
+}
+
 /* What a heap takes from others counts towards its own limit. */
 static void taken_chains_are_within_the_limit(void)
 {
@@ -607,6 +648,8 @@ static void lists_are_counted_anew(void)
 }
 
 static const struct tap_case cases[] = {
+    /* First, since others leave their mark on what all caches share. */
+    {"a cache has what others leave", a_cache_has_what_others_leave},
     {"a block comes back", a_block_comes_back},
     {"blocks are never handed out for more than they have", blocks_are_large_enough},
     {"other sizes are not kept", other_sizes_are_not_kept},
