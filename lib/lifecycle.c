@@ -10,6 +10,7 @@
 #include "os.h"
 #include "samples.h"
 #include "sysalloc.h"
+#include "systrim.h"
 #include "track.h"
 #include "transfer.h"
 
@@ -123,6 +124,7 @@ static __attribute__((constructor(101))) void start(void)
     pym_options_init();
     pym_sysalloc_init();
     pym_syscache_probe();
+    pym_systrim_share_decay();
     pym_alloc_init();
     if (pym_thread.heap == NULL) {
         (void)pym_lifecycle_heap();

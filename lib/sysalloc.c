@@ -210,6 +210,7 @@ static bool find_next(struct pym_sysalloc *found)
     *(void **)&found->trim = sibling_symbol("malloc_trim", object);
     *(void **)&found->tune = sibling_symbol("mallopt", object);
     *(void **)&found->info = sibling_symbol("mallinfo2", object);
+    *(void **)&found->control = sibling_symbol("mallctl", object);
     found->has_word = is_glibc(object);
     return found->calloc != NULL && found->realloc != NULL && found->free != NULL &&
            found->memalign != NULL;

@@ -32,6 +32,8 @@ struct pym_sysalloc {
     int (*trim)(size_t keep);
     int (*tune)(int parameter, int value);
     struct mallinfo2 (*info)(void);
+    int (*control)(const char *name, void *old, size_t *old_size, void *value,
+                   size_t size); /* jemalloc's mallctl */
     /* Whether the word before a block can be read, and may hold its size. */
     bool has_word;
 };

@@ -9,6 +9,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 
 /* So many times the largest freed block may stay at the top of the heap.  glibc's
  * own factor is 2. */
@@ -34,6 +35,22 @@ static bool user_has_tuned(void)
     }
     const char *tunables = secure_getenv("GLIBC_TUNABLES");
     return tunables != NULL && strstr(tunables, "glibc.malloc.") != NULL;
+}
+
+void pym_systrim_share_decay(void)
+{
+    const char *settings = secure_getenv("MALLOC_CONF");
+    bool is_set = settings != NULL && strstr(settings, "decay") != NULL;
+    if (pym_sysalloc.control == NULL || PYM_OPTION(decay) == 0 || is_set) {
+        return;
+    }
+    /* Of arenas to be made, and of the one that is there. */
+    static const char *const names[] = {"arenas.dirty_decay_ms",
+                                        "arena.0.dirty_decay_ms"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        ssize_t decay_ms = (ssize_t)PYM_OPTION(decay);
+        (void)pym_sysalloc.control(names[i], NULL, NULL, &decay_ms, sizeof(decay_ms));
+    }
 }
 
 void pym_systrim_init(void)

@@ -12,6 +12,10 @@
  * Nothing is touched until a mapped block of PYM_SYSTRIM_LEAST bytes is freed, nor if
  * the user has tuned the system allocator.
  *
+ * jemalloc, where that is the system allocator, keeps freed memory for ten seconds, and
+ * looks at the clock once in a thousand calls.  With small blocks served elsewhere it
+ * gets so few calls that it would never come to it.  So it is told the option "decay".
+ *
  * Thread-safe.
  */
 #ifndef PYM_SYSTRIM_H
@@ -23,6 +27,9 @@
 
 /* Once, at the start, if the system allocator is glibc's. */
 void pym_systrim_init(void);
+
+/* Once, at the start, whatever the system allocator is. */
+void pym_systrim_share_decay(void);
 
 /* The user has called mallopt: hands off. */
 void pym_systrim_stop(void);

@@ -120,11 +120,53 @@ static void errno_is_left_alone(void)
     CHECK_EQ(errno, ERANGE, "errno");
 }
 
+/* As jemalloc is told it. */
+static struct {
+    long decay_ms[2];
+    int calls;
+} told;
+
+static int fake_control(const char *name, void *old, size_t *old_size, void *value,
+                        size_t size)
+{
+    static const char *const names[] = {"arenas.dirty_decay_ms",
+                                        "arena.0.dirty_decay_ms"};
+    CHECK(old == NULL && old_size == NULL && size == sizeof(long), "how it is told");
+    for (int i = 0; i < 2; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            memcpy(&told.decay_ms[i], value, sizeof(long));
+        }
+    }
+    told.calls++;
+    return told.calls == 1 ? ENOENT : 0; /* an older one may lack a name */
+}
+
+static void jemalloc_is_told_the_decay(void)
+{
+    pym_sysalloc.control = NULL;
+    pym_systrim_share_decay();
+    pym_sysalloc.control = fake_control;
+    pym_options_parse("decay:400");
+    pym_systrim_share_decay();
+    CHECK_EQ(told.calls, 2, "calls");
+    CHECK_EQ(told.decay_ms[0], 400, "ms for arenas to come");
+    CHECK_EQ(told.decay_ms[1], 400, "ms for the first arena");
+    setenv("MALLOC_CONF", "narenas:2,dirty_decay_ms:5000", 1);
+    pym_systrim_share_decay();
+    CHECK_EQ(told.calls, 2, "calls where the user has set it");
+    unsetenv("MALLOC_CONF");
+    pym_options_parse("decay:0");
+    pym_systrim_share_decay();
+    CHECK_EQ(told.calls, 2, "calls without a decay");
+    pym_options_parse("decay:250");
+}
+
 static const struct tap_case cases[] = {
     {"the largest mapped block counts", the_largest_mapped_block_counts},
     {"what is idle goes back once", what_is_idle_goes_back_once},
     {"the user knows better", the_user_knows_better},
     {"errno is left alone", errno_is_left_alone},
+    {"jemalloc is told the decay", jemalloc_is_told_the_decay},
 };
 
 int main(int argc, char **argv)
