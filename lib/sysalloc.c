@@ -194,8 +194,14 @@ static bool is_glibc(void *object)
 #define MEMALIGN "aligned_alloc"
 #endif
 
+/* jemalloc's.  As a weak reference, since dlsym allocates where it finds nothing. */
+#pragma weak mallctl
+extern int mallctl(const char *name, void *old, size_t *old_size, void *value,
+                   size_t size);
+
 static bool find_next(struct pym_sysalloc *found)
 {
+    int (*control)(const char *, void *, size_t *, void *, size_t) = mallctl;
     void *malloc_function = next_symbol("malloc");
     if (malloc_function == NULL) {
         return false;
@@ -210,7 +216,7 @@ static bool find_next(struct pym_sysalloc *found)
     *(void **)&found->trim = sibling_symbol("malloc_trim", object);
     *(void **)&found->tune = sibling_symbol("mallopt", object);
     *(void **)&found->info = sibling_symbol("mallinfo2", object);
-    *(void **)&found->control = sibling_symbol("mallctl", object);
+    found->control = object_of(*(void **)&control) == object ? control : NULL;
     found->has_word = is_glibc(object);
     return found->calloc != NULL && found->realloc != NULL && found->free != NULL &&
            found->memalign != NULL;
