@@ -112,13 +112,6 @@ static bool is_mixed(void)
 /* Requests until a thread of a kind has been found out for sure. */
 enum { ENOUGH = 200000 };
 
-static void skip_without_cache(void)
-{
-    if (!pym_syscache_usable || !PYM_MIX) {
-        SKIP("requests are not mixed in this build");
-    }
-}
-
 static void *as_thread(void *body)
 {
     ((void (*)(void))(uintptr_t)body)();
@@ -128,6 +121,9 @@ static void *as_thread(void *body)
 /* In a thread of its own, with what that starts with. */
 static void in_new_thread(void (*body)(void))
 {
+    if (!pym_syscache_usable || !PYM_MIX) {
+        SKIP("requests are not mixed in this build");
+    }
     pthread_t thread;
     CHECK_EQ(pthread_create(&thread, NULL, as_thread, (void *)(uintptr_t)body), 0,
              "pthread_create");
@@ -157,7 +153,6 @@ static void orders_are_told_from_disorder(void)
 
 static void disorder_is_mixed(void)
 {
-    skip_without_cache();
     struct program *program = begin(in_disorder);
     run(program, ENOUGH);
     CHECK(is_mixed(), "mixed");
@@ -168,7 +163,6 @@ static void disorder_is_mixed(void)
 
 static void order_stays_apart(void)
 {
-    skip_without_cache();
     struct program *program = begin(in_turn);
     run(program, ENOUGH);
     CHECK(is_apart() || pym_thread.heap->mixer.awaited != 0, "apart, or a trial");
@@ -181,7 +175,6 @@ static void order_stays_apart(void)
 
 static void one_kind_parts_them_again(void)
 {
-    skip_without_cache();
     struct program *program = begin(in_disorder);
     run(program, ENOUGH);
     CHECK(is_mixed(), "mixed");
@@ -194,7 +187,6 @@ static void one_kind_parts_them_again(void)
 /* Hits and misses of the cache are all large requests, in whatever mode. */
 static void requests_are_counted(void)
 {
-    skip_without_cache();
     struct program *program = begin(in_disorder);
     run(program, 1);
     const struct pym_syscache *cache = &pym_thread.heap->cache;
@@ -210,7 +202,6 @@ static void requests_are_counted(void)
  * can do without. */
 static void heaps_are_handed_on(void)
 {
-    skip_without_cache();
     struct program *program = begin(in_disorder);
     run(program, ENOUGH);
     CHECK(is_mixed(), "mixed");
@@ -226,7 +217,6 @@ static void the_next_thread_begins_so(void)
 
 static void nothing_is_mixed_without_hits(void)
 {
-    skip_without_cache();
     struct program *program = begin(in_disorder);
     run(program, ENOUGH);
     pym_mix_set(NULL);
