@@ -22,12 +22,12 @@ void pym_mix_set(struct pym_heap *heap)
     bool has_cache = heap != NULL && pym_syscache_usable;
     bool has_hits = has_cache && pym_profile_interval - 1 >= PYM_POISSON_EXACT;
     bool is_trial = heap != NULL && heap->mixer.awaited != 0;
-    bool is_mixed = heap != NULL && !is_trial && heap->mixer.is_mixed;
+    bool is_mixed = has_hits && !is_trial && heap->mixer.is_mixed;
     bool is_apart = !is_trial && !is_mixed;
     pym_thread.cache = has_cache ? &heap->cache : NULL;
     pym_thread.small_end = is_apart ? PYM_SMALL_MAX : 0;
     pym_thread.cached_end = is_apart && has_hits ? PYM_CACHED_MAX : 0;
-    pym_thread.mixed_end = is_mixed && has_hits ? PYM_CACHED_MAX : 0;
+    pym_thread.mixed_end = is_mixed ? PYM_CACHED_MAX : 0;
     pym_thread.hits_end = has_hits ? PYM_CACHED_MAX : 0;
 }
 
@@ -62,7 +62,8 @@ void pym_mix_look(struct pym_heap *heap)
     bool is_first = mixer->next_look == 0;
     mixer->next_look = heap->sampler.counted + (is_first ? FIRST : LATER);
     bool both = asks_for_both(heap);
-    if (!PYM_MIX || is_first || heap != pym_thread.heap || mixer->awaited != 0) {
+    if (!PYM_MIX || is_first || heap != pym_thread.heap || pym_thread.hits_end == 0 ||
+        mixer->awaited != 0) {
         return;
     }
     if (both) {

@@ -221,6 +221,11 @@ static void nothing_is_mixed_without_hits(void)
     run(program, ENOUGH);
     pym_mix_set(NULL);
     CHECK(pym_thread.mixed_end == 0 && pym_thread.cached_end == 0, "no heap, no hits");
+    pym_syscache_usable = false;
+    pym_mix_set(pym_thread.heap);
+    CHECK_EQ(pym_thread.small_end, PYM_SMALL_MAX, "small without a cache");
+    CHECK_EQ(pym_thread.mixed_end, 0, "mixed without a cache");
+    pym_syscache_usable = true;
     pym_mix_set(pym_thread.heap);
     CHECK(is_mixed(), "mixed");
     end(program);
