@@ -266,9 +266,7 @@ PYM_INLINE void *cached(size_t size)
         return NULL;
     }
     void *block = pym_syscache_take(cache, size - 1);
-    return block == NULL || PYM_LIKELY(cache->countdown != 0)
-               ? block
-               : pym_alloc_tick(block, size);
+    return PYM_LIKELY(block != NULL) ? pym_alloc_hit(cache, block, size) : NULL;
 }
 
 /* For a request of any size: in a trial, without a heap, or where the lists are empty.
@@ -296,8 +294,7 @@ PYM_NOINLINE void *pym_alloc_large(size_t size)
         struct pym_syscache *cache = pym_thread.cache;
         void *block = pym_mix_take(cache, last);
         if (PYM_LIKELY(block != NULL)) {
-            return PYM_LIKELY(cache->countdown != 0) ? block
-                                                     : pym_alloc_tick(block, size);
+            return pym_alloc_hit(cache, block, size);
         }
     }
     return allocate(size);

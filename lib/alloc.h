@@ -43,6 +43,13 @@ PYM_INLINE size_t pym_alloc_clear_result(size_t last)
     return last;
 }
 
+/* What a hit of the cache gives: the block, unless it is time to look up. */
+PYM_INLINE void *pym_alloc_hit(const struct pym_syscache *cache, void *block,
+                               size_t size)
+{
+    return PYM_LIKELY(cache->countdown != 0) ? block : pym_alloc_tick(block, size);
+}
+
 /* The hit path for large blocks, and what to call when it is none: for a size and the
  * same less one. */
 PYM_INLINE void *pym_alloc_cached_or(size_t size, size_t last,
@@ -56,7 +63,7 @@ PYM_INLINE void *pym_alloc_cached_or(size_t size, size_t last,
     if (PYM_UNLIKELY(block == NULL)) {
         return large(size);
     }
-    return PYM_LIKELY(cache->countdown != 0) ? block : pym_alloc_tick(block, size);
+    return pym_alloc_hit(cache, block, size);
 }
 
 /* The same for 1 to PYM_SMALL_MAX bytes. */

@@ -35,7 +35,8 @@ bool pym_mix_is_random(uint64_t kinds)
 {
     for (unsigned period = 1; period <= LONGEST_PERIOD; period++) {
         uint64_t wrong = (kinds ^ kinds >> period) & UINT64_MAX >> period;
-        if (__builtin_popcountll(wrong) < WRONG_LEAST) {
+        if (pym_count_bits((uint32_t)wrong) + pym_count_bits((uint32_t)(wrong >> 32)) <
+            WRONG_LEAST) {
             return false;
         }
     }

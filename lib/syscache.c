@@ -41,8 +41,8 @@ enum { LOOK_MS = 1000, LOOK_BYTES = 1 << 18 };
 
 bool pym_syscache_usable;
 
-/* Of all caches: bytes had from the system less those returned, and how many
- * there are.  Read without order: they only tune. */
+/* Of all caches: bytes had from the system less those returned, bytes of room, and how
+ * many there are.  Read without order: they only tune. */
 static _Atomic int64_t total_lent;
 static _Atomic int64_t total_granted;
 static _Atomic int64_t caches;
