@@ -109,8 +109,23 @@ static bool is_mixed(void)
            pym_thread.mixed_end == PYM_CACHED_MAX;
 }
 
-/* Requests until a thread of a kind has been found out for sure. */
-enum { ENOUGH = 200000 };
+/* So many requests that the thread has been found out for sure, and no trial is under
+ * way. */
+static void run_enough(struct program *program)
+{
+    run(program, 200000);
+    while (pym_thread.heap->mixer.awaited != 0) {
+        run(program, 64);
+    }
+}
+
+static struct program *begin_mixed(void)
+{
+    struct program *program = begin(in_disorder);
+    run_enough(program);
+    CHECK(is_mixed(), "mixed");
+    return program;
+}
 
 static void *as_thread(void *body)
 {
@@ -153,33 +168,29 @@ static void orders_are_told_from_disorder(void)
 
 static void disorder_is_mixed(void)
 {
-    struct program *program = begin(in_disorder);
-    run(program, ENOUGH);
-    CHECK(is_mixed(), "mixed");
+    struct program *program = begin_mixed();
     program->size = any;
-    run(program, ENOUGH);
+    run_enough(program);
     end(program);
 }
 
 static void order_stays_apart(void)
 {
     struct program *program = begin(in_turn);
-    run(program, ENOUGH);
-    CHECK(is_apart() || pym_thread.heap->mixer.awaited != 0, "apart, or a trial");
+    run_enough(program);
+    CHECK(is_apart(), "in turn");
     CHECK(!pym_thread.heap->mixer.is_mixed, "in turn");
     program->size = small_but_for_a_few;
-    run(program, ENOUGH);
+    run_enough(program);
     CHECK(is_apart(), "a few are large");
     end(program);
 }
 
 static void one_kind_parts_them_again(void)
 {
-    struct program *program = begin(in_disorder);
-    run(program, ENOUGH);
-    CHECK(is_mixed(), "mixed");
+    struct program *program = begin_mixed();
     program->size = all_small;
-    run(program, ENOUGH);
+    run_enough(program);
     CHECK(is_apart(), "apart");
     end(program);
 }
@@ -191,7 +202,7 @@ static void requests_are_counted(void)
     run(program, 1);
     const struct pym_syscache *cache = &pym_thread.heap->cache;
     uint64_t before = pym_syscache_hits(cache) + cache->misses - program->large;
-    run(program, ENOUGH);
+    run_enough(program);
     CHECK(is_mixed(), "mixed");
     CHECK_EQ(pym_syscache_hits(cache) + cache->misses - before, program->large,
              "large requests");
@@ -202,23 +213,24 @@ static void requests_are_counted(void)
  * can do without. */
 static void heaps_are_handed_on(void)
 {
-    struct program *program = begin(in_disorder);
-    run(program, ENOUGH);
-    CHECK(is_mixed(), "mixed");
+    struct program *program = begin_mixed();
     end(program);
 }
 
 static void the_next_thread_begins_so(void)
 {
     void *block = pym_alloc_malloc(opaque_size(SMALL));
-    CHECK(pym_thread.heap->mixer.is_mixed == is_mixed(), "as the heap says");
+    bool mixed = pym_thread.heap->mixer.is_mixed;
+    CHECK(mixed, "another heap");
+    CHECK(pym_thread.heap->mixer.awaited != 0 || is_mixed() == mixed,
+          "as the heap says, or a trial");
     pym_alloc_free(block);
 }
 
 static void nothing_is_mixed_without_hits(void)
 {
     struct program *program = begin(in_disorder);
-    run(program, ENOUGH);
+    run_enough(program);
     pym_mix_set(NULL);
     CHECK(pym_thread.mixed_end == 0 && pym_thread.cached_end == 0, "no heap, no hits");
     pym_syscache_usable = false;
@@ -233,45 +245,32 @@ static void nothing_is_mixed_without_hits(void)
 
 /* ---- each in a new thread ---- */
 
-static void test_disorder(void)
-{
-    in_new_thread(disorder_is_mixed);
-}
+#define IN_THREAD(name)                                                                \
+    static void thread_##name(void)                                                    \
+    {                                                                                  \
+        in_new_thread(name);                                                           \
+    }
 
-static void test_order(void)
-{
-    in_new_thread(order_stays_apart);
-}
+IN_THREAD(disorder_is_mixed)
+IN_THREAD(order_stays_apart)
+IN_THREAD(one_kind_parts_them_again)
+IN_THREAD(requests_are_counted)
+IN_THREAD(nothing_is_mixed_without_hits)
 
-static void test_one_kind(void)
-{
-    in_new_thread(one_kind_parts_them_again);
-}
-
-static void test_counts(void)
-{
-    in_new_thread(requests_are_counted);
-}
-
-static void test_handing_on(void)
+static void heaps_are_handed_on_to_the_next(void)
 {
     in_new_thread(heaps_are_handed_on);
     in_new_thread(the_next_thread_begins_so);
 }
 
-static void test_no_hits(void)
-{
-    in_new_thread(nothing_is_mixed_without_hits);
-}
-
 static const struct tap_case cases[] = {
     {"orders are told from disorder", orders_are_told_from_disorder},
-    {"disorder is mixed", test_disorder},
-    {"order stays apart", test_order},
-    {"one kind parts them again", test_one_kind},
-    {"requests are counted", test_counts},
-    {"heaps are handed on", test_handing_on},
-    {"nothing is mixed without hits", test_no_hits},
+    {"disorder is mixed", thread_disorder_is_mixed},
+    {"order stays apart", thread_order_stays_apart},
+    {"one kind parts them again", thread_one_kind_parts_them_again},
+    {"requests are counted", thread_requests_are_counted},
+    {"heaps are handed on", heaps_are_handed_on_to_the_next},
+    {"nothing is mixed without hits", thread_nothing_is_mixed_without_hits},
 };
 
 int main(int argc, char **argv)
