@@ -49,6 +49,9 @@
  * declaration that they are in this library, and need no table to be found. */
 #define PYM_HIDDEN __attribute__((visibility("hidden")))
 #define PYM_ALIGNED(n) __attribute__((aligned(n)))
+/* For tables that few programs use: behind all other variables, so that those which
+ * every process writes lie in as few pages as possible (lib/order.lds). */
+#define PYM_RARE_TABLE __attribute__((section(".bss.rare")))
 
 #if defined(__SANITIZE_ADDRESS__)
 #define PYM_ASAN 1

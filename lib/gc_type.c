@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-const struct pygc_type *gc_types[GC_TYPES_MOST];
+const struct pygc_type *gc_types[GC_TYPES_MOST] PYM_RARE_TABLE;
 
 static _Atomic uint32_t last_index;
 

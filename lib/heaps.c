@@ -31,7 +31,7 @@ static struct pym_slab slab;
 static _Atomic bool orphan_mail;
 
 static struct pym_lock emergency_lock = PYM_LOCK_INIT(PYM_RANK_EMERGENCY);
-static struct pym_heap emergency;
+static struct pym_heap emergency PYM_RARE_TABLE;
 
 /* ---- new heaps ---- */
 

@@ -17,7 +17,7 @@ struct point {
     uint64_t at_ms, resident, live, held, dirty, cached;
 };
 
-static struct point point[POINTS];
+static struct point point[POINTS] PYM_RARE_TABLE;
 static size_t points;
 static uint64_t pause_ms = FIRST_PAUSE_MS;
 static uint64_t due_ms;

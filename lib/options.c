@@ -39,7 +39,7 @@ enum {
 };
 
 /* A row for every option, of which only those that are texts are ever touched. */
-static char texts[OPTIONS][PYM_OPTION_TEXT_MOST + 1];
+static char texts[OPTIONS][PYM_OPTION_TEXT_MOST + 1] PYM_RARE_TABLE;
 
 #define HOW_TO_LEARN_MORE "PYMALLOC=help lists the options"
 

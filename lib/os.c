@@ -34,15 +34,8 @@ static long raw_call3(long number, long a, long b, long c)
 
 size_t pym_os_page_size(void)
 {
-    static size_t page;
-    size_t known = __atomic_load_n(&page, __ATOMIC_RELAXED);
-    if (known == 0) {
-        int saved = errno;
-        known = (size_t)sysconf(_SC_PAGESIZE);
-        errno = saved;
-        __atomic_store_n(&page, known, __ATOMIC_RELAXED);
-    }
-    return known;
+    /* sysconf tells it, too, but through a table that takes pages of libc's constants. */
+    return (size_t)getpagesize();
 }
 
 static void *map_pages(size_t size, int protection, int flags)

@@ -6,7 +6,7 @@
 
 enum { SLAB_SIZE = 1 << 18, REMEMBERED = 256 };
 
-static struct pym_stack *bucket[PYM_STACKS_BUCKETS];
+static struct pym_stack *bucket[PYM_STACKS_BUCKETS] PYM_RARE_TABLE;
 static struct pym_slab slab;
 
 /* The thread is told by where this is: at the end of its stack, as a rule, so that
@@ -18,7 +18,7 @@ static struct memory {
     const void *thread;
     struct pym_stack *stack;
     void **slot[PYM_STACKS_FRAMES];
-} remembered[REMEMBERED];
+} remembered[REMEMBERED] PYM_RARE_TABLE;
 
 static uint64_t hash_of(const struct pym_frame *frame, unsigned frames)
 {

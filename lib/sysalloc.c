@@ -16,7 +16,7 @@
 
 enum { BOOT_SIZE = 16384 };
 
-static char boot_space[BOOT_SIZE] PYM_ALIGNED(PYM_CACHE_LINE);
+static char boot_space[BOOT_SIZE] PYM_ALIGNED(PYM_CACHE_LINE) PYM_RARE_TABLE;
 static _Atomic size_t boot_used;
 
 static bool boot_owns(const void *block)

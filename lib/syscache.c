@@ -69,12 +69,16 @@ static bool probe_size(size_t size)
 
 void pym_syscache_probe(void)
 {
+    /* The larger ones make pages of the system's heap dirty: they are tried only where
+     * they might be mapped. */
     static const size_t sizes[] = {520, 1000, 1024, 5000, 32760, 65528};
+    enum { SMALL_SIZES = 3, SIZES = sizeof(sizes) / sizeof(sizes[0]) };
     if (PYM_OPTION(cache) == 0 || !pym_sysalloc.has_word ||
         pym_sysalloc.usable_size == NULL || pym_track_stands_aside()) {
         return;
     }
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+    size_t count = pym_systrim_user_has_tuned() ? SIZES : SMALL_SIZES;
+    for (size_t i = 0; i < count; i++) {
         if (!probe_size(sizes[i])) {
             return;
         }

@@ -24,7 +24,7 @@ static _Atomic size_t threshold;
 enum { TRIMMED, IDLE, BUSY };
 static _Atomic int state;
 
-static bool user_has_tuned(void)
+bool pym_systrim_user_has_tuned(void)
 {
     static const char *const names[] = {"MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_",
                                         "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_"};
@@ -56,7 +56,7 @@ void pym_systrim_share_decay(void)
 void pym_systrim_init(void)
 {
     if (pym_sysalloc.tune != NULL && pym_sysalloc.trim != NULL &&
-        PYM_OPTION(decay) != 0 && !user_has_tuned()) {
+        PYM_OPTION(decay) != 0 && !pym_systrim_user_has_tuned()) {
         atomic_store_explicit(&threshold, PYM_SYSTRIM_LEAST, memory_order_relaxed);
     }
 }

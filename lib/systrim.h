@@ -25,6 +25,9 @@
 
 #define PYM_SYSTRIM_LEAST ((size_t)1 << 17)
 
+/* Whether the environment tells glibc when to map blocks, or what to keep. */
+bool pym_systrim_user_has_tuned(void);
+
 /* Once, at the start, if the system allocator is glibc's. */
 void pym_systrim_init(void);
 

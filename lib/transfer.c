@@ -13,7 +13,7 @@ struct shelf {
     _Atomic(void *) slot[SLOTS];
 } PYM_ALIGNED(PYM_CACHE_LINE);
 
-static struct shelf shelves[PYM_CACHED_CLASSES];
+static struct shelf shelves[PYM_CACHED_CLASSES] PYM_RARE_TABLE;
 /* A bit for each class: that was asked for since the last decay, and that was asked
  * for in vain since a chain was left. */
 static _Atomic uint64_t wanted PYM_ALIGNED(PYM_CACHE_LINE);

@@ -8,7 +8,7 @@ set -eu
 probe=$top_builddir/test/fresh_probe
 # The kernel maps the neighbours of a page of code that is touched, 64 KiB in all: what
 # a program needs that only allocates has to lie together (lib/order.lds).
-bound=144
+bound=124
 # The first pages of a few size classes come on top for a program that allocates.
 classes=64
 
