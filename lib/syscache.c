@@ -32,6 +32,8 @@ enum { CHAIN_BYTES = 1 << 16 };
 enum { CHAINS_KEPT = 4 };
 /* A request may be served by so many of the next larger classes. */
 enum { COARSER = 2 };
+/* For so many overflows a heap leaves chains after a block of another heap came by. */
+enum { TRADES = 64 };
 /* A full bin that may neither grow nor leave a chain sheds this part. */
 enum { SHED_PART = 4 };
 /* Milliseconds between two looks at idle bins, unless the blocks of such sizes that the
@@ -405,7 +407,7 @@ static int32_t longest_chain(unsigned cls)
 /* Leaves up to half of a full bin, what was freed last, to other heaps' caches. */
 static bool leave_chain(struct pym_syscache *cache, struct pym_syscache_bin *bin)
 {
-    if (!has_company() || bin->head == NULL) {
+    if (!has_company() || bin->head == NULL || cache->trades == 0) {
         return false;
     }
     unsigned cls = class_of(cache, bin);
@@ -448,11 +450,21 @@ static void make_room(struct pym_syscache *cache, struct pym_syscache_bin *bin)
     }
 }
 
+static void note_origin(struct pym_syscache *cache, const void *block)
+{
+    if (pym_syscache_home(block) != cache->home) {
+        cache->trades = TRADES;
+    } else if (cache->trades != 0) {
+        cache->trades--;
+    }
+}
+
 PYM_NOINLINE void pym_syscache_overflow(struct pym_syscache *cache,
                                         struct pym_syscache_bin *bin, void *block)
 {
     unsigned cls = class_of(cache, bin);
     bin->room = 0;
+    note_origin(cache, block);
     make_room(cache, bin);
     cache->used |= (uint64_t)1 << cls;
     if (bin->room == 0) { /* there was no room to be had for even one block */
@@ -548,6 +560,7 @@ void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed)
     void *block =
         zeroed ? pym_sysalloc.calloc(1, request) : pym_sysalloc.malloc(request);
     if (cacheable && block != NULL) {
+        cache->home = pym_syscache_home(block);
         note_lent(cache, class_bytes(pym_cached_class_for(size)));
     } else if (PYM_UNLIKELY(size >= PYM_SYSHUGE_LEAST) && block != NULL) {
         pym_syshuge_made(block, size);

@@ -15,6 +15,10 @@
  * for a while gives up half of what it holds.  The while is short as long as the
  * program has more such blocks than ever before.
  *
+ * A heap leaves chains as long as blocks come by that lie elsewhere than those which it
+ * gets of the system: glibc gives each thread an arena of its own.  If all are its own,
+ * nobody lacks them, and chains would only move memory from one processor to another.
+ *
  * A class whose bin is empty is served by the transfer cache, then by the bins of
  * the next larger classes, and only then by the system.
  *
@@ -50,7 +54,9 @@ struct pym_syscache {
     int64_t peak_seen;     /* pym_syscache_peak, when they were looked at */
     int64_t granted;       /* bytes of all bins' room */
     int64_t told;          /* of them, as far as all heaps know */
-    int64_t lent; /* bytes had from the system less returned, since last told */
+    uintptr_t home;  /* where the system's last block lies, as pym_syscache_home */
+    unsigned trades; /* overflows for which blocks of others are expected */
+    int64_t lent;    /* bytes had from the system less returned, since last told */
 
     /* Hits until the heap is to look at the clock, as a pool counts frees. */
     uint32_t countdown;
@@ -127,6 +133,14 @@ void *pym_syscache_resize(struct pym_syscache *cache, void *block, size_t usable
                           size_t size); /* usable: the block's bytes so far */
 void pym_syscache_pass(struct pym_syscache *cache, void *block);
 void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed);
+
+/* Blocks with different ones are of different arenas, or of an arena that is larger
+ * than this: glibc's lie in mappings of so many bytes, aligned. */
+enum { PYM_SYSCACHE_HOME_SHIFT = 26 };
+PYM_INLINE uintptr_t pym_syscache_home(const void *block)
+{
+    return (uintptr_t)block >> PYM_SYSCACHE_HOME_SHIFT;
+}
 
 /* Makes room in a full bin and keeps the block, or returns it.  Its bin's room has
  * been counted down. */

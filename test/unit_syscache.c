@@ -338,6 +338,57 @@ static void the_transfer_cache_is_bounded(void)
     }
 }
 
+/* Gets so many blocks, all of one home: where the process's own heap crosses a border
+ * between two, those behind it. */
+static void get_neighbours(int count)
+{
+    static void *passed_over[BLOCKS];
+    int passed = 0;
+    for (int i = 0; i < count; i++) {
+        blocks[i] = get(HANDED_BYTES);
+        if (pym_syscache_home(blocks[i]) != pym_syscache_home(blocks[0])) {
+            memcpy(passed_over + passed, blocks, (size_t)i * sizeof blocks[0]);
+            passed += i;
+            blocks[0] = blocks[i];
+            i = 0;
+        }
+    }
+    while (passed > 0) {
+        fake_free(passed_over[--passed]);
+        cache.passed++;
+    }
+}
+
+static void put_all(int count)
+{
+    for (int i = 0; i < count; i++) {
+        put(blocks[i]);
+    }
+}
+
+static void who_frees_but_own_blocks_leaves_none(void)
+{
+    size_t transfer_bytes;
+    begin_two();
+    pym_options_parse("cache:100k");
+    get_neighbours(4 * HANDED);
+    put_all(4 * HANDED);
+    CHECK_EQ(in_transfer(&transfer_bytes), 0, "blocks of its own were left to others");
+
+    get_neighbours(4 * HANDED);
+    cache.home++; /* as if they were another's */
+    put_all(4 * HANDED);
+    CHECK(in_transfer(&transfer_bytes) > 0, "nothing of another's was left");
+
+    get_neighbours(4 * HANDED);
+    put_all(4 * HANDED);
+    pym_transfer_empty();
+    get_neighbours(4 * HANDED);
+    put_all(4 * HANDED);
+    CHECK_EQ(in_transfer(&transfer_bytes), 0, "it still leaves blocks of its own");
+    end_two();
+}
+
 static void replace_all(struct pym_syscache *by)
 {
     for (int i = 0; i < BLOCKS; i++) {
@@ -659,6 +710,7 @@ static const struct tap_case cases[] = {
     {"a steady size is served from the cache", a_steady_size_is_served_from_the_cache},
     {"what one heap frees another takes", what_one_heap_frees_another_takes},
     {"soon little is asked of the system", soon_little_is_asked_of_the_system},
+    {"who frees but own blocks leaves none", who_frees_but_own_blocks_leaves_none},
     {"the transfer cache is bounded", the_transfer_cache_is_bounded},
     {"taken chains are within the limit", taken_chains_are_within_the_limit},
     {"a class that never missed stays small", a_class_that_never_missed_stays_small},
