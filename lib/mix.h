@@ -45,9 +45,9 @@ bool pym_mix_is_random(uint64_t kinds);
  */
 PYM_INLINE void *pym_mix_take(struct pym_syscache *cache, size_t last)
 {
-    /* Of a bin, "room" is a part of what comes behind it, another bin or the thread's
-     * heap; nothing is added to that. */
-    typedef int32_t count __attribute__((may_alias));
+    /* Of a bin, "bytes" is what comes behind it, another bin or the thread's heap, and
+     * is not used. */
+    typedef int64_t number __attribute__((may_alias));
     _Static_assert(offsetof(struct pym_thread, bin) == 0 &&
                        offsetof(struct pym_thread, heap) == sizeof(pym_thread.bin),
                    "something lies behind the last bin");
@@ -64,7 +64,8 @@ PYM_INLINE void *pym_mix_take(struct pym_syscache *cache, size_t last)
     if (PYM_LIKELY(block != NULL)) {
         /* models/remote.pml: pop */
         *head = pym_chunk_link_get(block);
-        *(count *)(list + offsetof(struct pym_syscache_bin, room)) -= (int32_t)large;
+        cache->left += *(number *)(list + offsetof(struct pym_syscache_bin, bytes)) &
+                       (int64_t)large;
         cache->countdown += (uint32_t)large;
     }
     return block;

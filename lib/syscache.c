@@ -13,29 +13,28 @@
 #include <errno.h>
 #include <string.h>
 
-/* All caches together are granted room up to this share of the blocks of such
- * sizes that the program has, but each at least an equal part of it, and so many bytes;
- * a bin starts with room for so many bytes.  A cache tells the total when it has so
- * many to tell. */
+/* All caches together are granted this part of the blocks of such sizes that the
+ * program has, but each at least an equal share of it, and so many bytes.  The first
+ * bytes are granted whatever they are for.  A cache tells the total when it has so many
+ * to tell. */
 enum {
-    SHARE_SHIFT = 2,
-    GRANT_LEAST = 1 << 19,
+    GRANT_PART = 6,
+    GRANT_LEAST = 3 << 17,
     TELL_BYTES = PYM_SYSAHEAD_STEP,
-    START_BYTES = 1 << 14,
-    START_LEAST = 4
+    START_BYTES = 1 << 15
 };
 /* The transfer cache holds up to this share of the same, but at least so much. */
 enum { TRANSFER_SHIFT = 3, TRANSFER_LEAST = 1 << 19 };
 /* So much goes from heap to heap at a time. */
 enum { CHAIN_BYTES = 1 << 16 };
-/* For others, a bin grows to at least so many of the longest chains. */
+/* For others, a cache grows to at least so many of the longest chains. */
 enum { CHAINS_KEPT = 4 };
 /* A request may be served by so many of the next larger classes. */
 enum { COARSER = 2 };
+/* When so many blocks could not be kept, idle bins are looked for. */
+enum { REFUSALS = 64 };
 /* For so many overflows a heap leaves chains after a block of another heap came by. */
 enum { TRADES = 64 };
-/* A full bin that may neither grow nor leave a chain sheds this part. */
-enum { SHED_PART = 4 };
 /* Milliseconds between two looks at idle bins, unless the blocks of such sizes that the
  * program has are by so many bytes more than ever: then what idle bins hold is missing
  * elsewhere. */
@@ -93,13 +92,16 @@ void pym_syscache_init(struct pym_syscache *cache)
 {
     atomic_fetch_add_explicit(&caches, 1, memory_order_relaxed);
     cache->countdown = cache->armed = 1;
+    for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
+        cache->bin[cls].bytes = (int64_t)pym_cached_class_size(cls);
+    }
     for (size_t i = 0; i < sizeof(cache->map) / sizeof(cache->map[0]); i++) {
         cache->map[i] =
             (uint16_t)(pym_cached_class_table[i] * sizeof(struct pym_syscache_bin));
     }
 }
 
-/* Room is counted with a sign, and so are its bytes. */
+/* Bytes are counted with a sign. */
 static int64_t class_bytes(unsigned cls)
 {
     return (int64_t)pym_cached_class_size(cls);
@@ -111,9 +113,14 @@ static unsigned class_of(const struct pym_syscache *cache,
     return (unsigned)(bin - cache->bin);
 }
 
-static int32_t kept_in(const struct pym_syscache_bin *bin)
+/* How many blocks a bin holds; follows all of them. */
+static uint32_t kept_in(const struct pym_syscache_bin *bin)
 {
-    return bin->most - bin->room;
+    uint32_t count = 0;
+    for (void *block = bin->head; block != NULL; block = pym_chunk_link_get(block)) {
+        count++;
+    }
+    return count;
 }
 
 /* ---- giving back ---- */
@@ -184,29 +191,29 @@ void pym_syscache_pass(struct pym_syscache *cache, void *block)
     errno = saved;
 }
 
+/* Gives back blocks of a bin, and what was granted for them. */
 static void shed(struct pym_syscache *cache, struct pym_syscache_bin *bin,
-                 int32_t blocks)
+                 uint32_t blocks)
 {
-    cache->shed += (uint64_t)blocks;
-    note_lent(cache, -blocks * class_bytes(class_of(cache, bin)));
+    cache->shed += blocks;
+    cache->granted -= blocks * bin->bytes;
+    note_lent(cache, -(int64_t)blocks * bin->bytes);
     int saved = errno;
     for (; blocks > 0; blocks--) {
         void *block = bin->head;
         bin->head = pym_chunk_link_get(block);
-        bin->room++;
         pym_sysalloc.free(block);
     }
     errno = saved;
 }
 
-static void give_room(struct pym_syscache *cache, unsigned cls, int32_t blocks)
+static void grant(struct pym_syscache *cache, int64_t bytes)
 {
-    cache->bin[cls].room += blocks;
-    cache->bin[cls].most += blocks;
-    cache->granted += blocks * class_bytes(cls);
+    cache->left += bytes;
+    cache->granted += bytes;
 }
 
-/* Room is given and taken often, and told seldom: all heaps share the total. */
+/* It changes often, and is told seldom: all heaps share the total. */
 static void tell_granted(struct pym_syscache *cache)
 {
     int64_t more = cache->granted - cache->told;
@@ -216,20 +223,13 @@ static void tell_granted(struct pym_syscache *cache)
     }
 }
 
-static int64_t take_room(struct pym_syscache *cache, unsigned cls, int32_t blocks)
-{
-    give_room(cache, cls, -blocks);
-    return blocks * class_bytes(cls);
-}
-
 void pym_syscache_empty(struct pym_syscache *cache)
 {
     for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
         struct pym_syscache_bin *bin = &cache->bin[cls];
         shed(cache, bin, kept_in(bin));
-        bin->room = bin->most = 0;
     }
-    cache->granted = 0;
+    grant(cache, -cache->left);
     tell_granted(cache);
     note_lent(cache, -pym_transfer_empty());
 }
@@ -255,8 +255,8 @@ void pym_syscache_after_fork(bool is_known)
     is_unknown_copy = !is_known;
 }
 
-/* Where bins are looked at early, which of them missed is not forgotten: they are to
- * grow when they are full. */
+/* Where bins are looked at early, which of them missed is not forgotten: for them the
+ * cache is to grow. */
 static bool is_look_due(struct pym_syscache *cache, uint64_t now_ms)
 {
     int64_t peak = atomic_load_explicit(&pym_syscache_peak, memory_order_relaxed);
@@ -270,9 +270,17 @@ static bool is_look_due(struct pym_syscache *cache, uint64_t now_ms)
     return true;
 }
 
-static bool is_idle(const struct pym_syscache *cache, unsigned cls)
+/* Halves the bins that neither missed nor overflowed since the last time. */
+static void shed_idle(struct pym_syscache *cache)
 {
-    return (cache->used >> cls & 1) == 0;
+    for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
+        struct pym_syscache_bin *bin = &cache->bin[cls];
+        if ((cache->used >> cls & 1) == 0 && bin->head != NULL) {
+            shed(cache, bin, (kept_in(bin) + 1) / 2);
+        }
+    }
+    cache->used = 0;
+    cache->refused = 0;
 }
 
 void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
@@ -280,32 +288,23 @@ void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
     if (is_unknown_copy || pym_os_is_copy() || !is_look_due(cache, now_ms)) {
         return;
     }
-    for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
-        struct pym_syscache_bin *bin = &cache->bin[cls];
-        if (is_idle(cache, cls) && bin->most != 0) {
-            int32_t surplus = (kept_in(bin) + 1) / 2;
-            shed(cache, bin, surplus);
-            (void)take_room(cache, cls, surplus);
-        }
-    }
-    cache->used = 0;
+    shed_idle(cache);
     tell_granted(cache);
     look_at_shared(cache, now_ms);
 }
 
-/* ---- room ---- */
+/* ---- how much it may hold ---- */
 
 static bool has_company(void)
 {
     return atomic_load_explicit(&caches, memory_order_relaxed) > 1;
 }
 
-/* An equal part of the share, or what other caches leave of it. */
+/* An equal share of that part, or what other caches leave of it. */
 static int64_t grant_limit(const struct pym_syscache *cache)
 {
     int64_t most = (int64_t)PYM_OPTION(cache);
-    int64_t all =
-        atomic_load_explicit(&total_lent, memory_order_relaxed) / (1 << SHARE_SHIFT);
+    int64_t all = atomic_load_explicit(&total_lent, memory_order_relaxed) / GRANT_PART;
     int64_t part = all / atomic_load_explicit(&caches, memory_order_relaxed);
     int64_t others =
         atomic_load_explicit(&total_granted, memory_order_relaxed) - cache->told;
@@ -315,79 +314,43 @@ static int64_t grant_limit(const struct pym_syscache *cache)
     return limit < most ? limit : most;
 }
 
-/* Bytes by which the cache would be over its limit with room for more blocks. */
-static int64_t over_limit(const struct pym_syscache *cache, unsigned cls,
-                          int32_t blocks)
+/* Bytes that may still be granted.  Who is refused again and again gets what other bins
+ * did not need meanwhile. */
+static int64_t spare_bytes(struct pym_syscache *cache, int64_t wanted)
 {
-    return cache->granted + blocks * class_bytes(cls) - grant_limit(cache);
+    int64_t limit = grant_limit(cache);
+    if (limit - cache->granted < wanted && ++cache->refused == REFUSALS) {
+        shed_idle(cache);
+        limit = grant_limit(cache);
+    }
+    return limit - cache->granted;
 }
 
-/* Takes room that is not in use away from bins in turn, half of what each has.
- * What it finds is not lost if it is not enough: the next attempt needs less. */
-static int64_t reclaim_room(struct pym_syscache *cache, int64_t wanted)
+/* Grants twice as much, or what may still be had of it: at least so much that the bytes
+ * fit.  False if that may not be. */
+static bool grow(struct pym_syscache *cache, int64_t bytes)
 {
-    int64_t found = 0;
-    for (unsigned i = 0; i < PYM_CACHED_CLASSES && found < wanted; i++) {
-        unsigned cls = cache->hand;
-        cache->hand = cls != 0 ? cls - 1 : PYM_CACHED_CLASSES - 1;
-        if (cache->bin[cls].room > 1) {
-            found += take_room(cache, cls, cache->bin[cls].room / 2);
-        }
+    int64_t least = bytes - cache->left;
+    int64_t spare = spare_bytes(cache, least);
+    if (spare < least) {
+        return false;
     }
-    return found;
-}
-
-/* Gives up blocks of other bins for room, the largest first: of all, or of idle ones.
- */
-static void evict(struct pym_syscache *cache, int64_t wanted, bool of_all)
-{
-    for (unsigned cls = PYM_CACHED_CLASSES; cls-- > 0 && wanted > 0;) {
-        if (!of_all && !is_idle(cache, cls)) {
-            continue;
-        }
-        int32_t surplus = (kept_in(&cache->bin[cls]) + 1) / 2;
-        shed(cache, &cache->bin[cls], surplus);
-        wanted -= take_room(cache, cls, surplus);
-    }
+    int64_t more = cache->granted > START_BYTES ? cache->granted : START_BYTES;
+    more = more > least ? more : least;
+    grant(cache, more < spare ? more : spare);
+    tell_granted(cache);
+    return true;
 }
 
 /* Gives up blocks of a class by which the cache is over what the user allows. */
-static void shed_excess(struct pym_syscache *cache, unsigned cls)
+static void shed_excess(struct pym_syscache *cache, struct pym_syscache_bin *bin)
 {
     int64_t excess = cache->granted - (int64_t)PYM_OPTION(cache);
     if (excess > 0) {
-        int32_t kept = kept_in(&cache->bin[cls]);
-        int64_t blocks = (excess + class_bytes(cls) - 1) / class_bytes(cls);
-        int32_t surplus = blocks < kept ? (int32_t)blocks : kept;
-        shed(cache, &cache->bin[cls], surplus);
-        (void)take_room(cache, cls, surplus);
+        uint32_t kept = kept_in(bin);
+        int64_t blocks = (excess + bin->bytes - 1) / bin->bytes;
+        shed(cache, bin, blocks < kept ? (uint32_t)blocks : kept);
     }
-}
-
-/* What a bin has to start with. */
-static int32_t first_room(unsigned cls)
-{
-    int32_t blocks = (int32_t)(START_BYTES / class_bytes(cls));
-    return blocks < START_LEAST ? START_LEAST : blocks;
-}
-
-/* Gives a bin its first room, or twice as much. */
-static bool grow(struct pym_syscache *cache, struct pym_syscache_bin *bin)
-{
-    unsigned cls = class_of(cache, bin);
-    bool is_first = bin->most == 0;
-    int32_t more = is_first ? first_room(cls) : bin->most;
-    int64_t over = over_limit(cache, cls, more);
-    over -= reclaim_room(cache, over);
-    if (over > 0) {
-        evict(cache, over, is_first);
-        over = over_limit(cache, cls, more);
-    }
-    if (over <= 0) {
-        give_room(cache, cls, more);
-    }
-    tell_granted(cache);
-    return over <= 0;
 }
 
 static int64_t transfer_limit(void)
@@ -399,55 +362,65 @@ static int64_t transfer_limit(void)
     return limit < most ? limit : most;
 }
 
-static int32_t longest_chain(unsigned cls)
+static void *two_behind(void *block)
 {
-    return (int32_t)(CHAIN_BYTES / class_bytes(cls));
+    void *next = pym_chunk_link_get(block);
+    return next != NULL ? pym_chunk_link_get(next) : NULL;
 }
 
-/* Leaves up to half of a full bin, what was freed last, to other heaps' caches. */
+/* Cuts up to half of a bin's blocks off, and up to CHAIN_BYTES: those freed last. */
+static void *cut_chain(struct pym_syscache_bin *bin, void **tail, uint32_t *count)
+{
+    uint32_t most = (uint32_t)(CHAIN_BYTES / bin->bytes);
+    void *head = bin->head;
+    void *ahead = head; /* goes two steps for one of the tail */
+    *tail = head;
+    *count = 1;
+    while (*count < most && (ahead = two_behind(ahead)) != NULL) {
+        *tail = pym_chunk_link_get(*tail);
+        ++*count;
+    }
+    bin->head = pym_chunk_link_get(*tail);
+    pym_snapshot_order(); /* a copy by fork must not find the chain twice */
+    return head;
+}
+
+/* Leaves what was freed last of a bin to other heaps' caches. */
 static bool leave_chain(struct pym_syscache *cache, struct pym_syscache_bin *bin)
 {
     if (!has_company() || bin->head == NULL || cache->trades == 0) {
         return false;
     }
-    unsigned cls = class_of(cache, bin);
-    int32_t half = (bin->most + 1) / 2;
-    int32_t count = half < longest_chain(cls) ? half : longest_chain(cls);
-    void *head = bin->head;
-    void *tail = head;
-    for (int32_t i = 1; i < count; i++) {
-        tail = pym_chunk_link_get(tail);
-    }
-    void *rest = pym_chunk_link_get(tail);
-    bin->head = rest; /* first: a copy by fork must not find the chain twice */
-    pym_snapshot_order();
-    if (!pym_transfer_leave(cls, head, tail, (uint32_t)count, transfer_limit())) {
+    void *tail;
+    uint32_t count;
+    void *head = cut_chain(bin, &tail, &count);
+    void *rest = bin->head;
+    if (!pym_transfer_leave(class_of(cache, bin), head, tail, count,
+                            transfer_limit())) {
         pym_chunk_link_set(tail, rest);
         bin->head = head;
         return false;
     }
-    bin->room += count;
+    cache->left += count * bin->bytes;
     return true;
 }
 
-/* A full bin of a class that has missed here of late grows.  Otherwise it has more than
- * this heap needs: others get part of it, and what they do not need goes back to
- * the system.  If they lack it, a small bin grows first, to have a part worth while
- * and to keep what it may lack itself next. */
-static void make_room(struct pym_syscache *cache, struct pym_syscache_bin *bin)
+/* For a block of a class that has missed of late, the cache grows.  Otherwise the bin
+ * has more than this heap needs, and others get part of it.  If they lack such blocks,
+ * a small cache grows first, to have a part worth while and to keep what it may lack
+ * itself next. */
+static bool make_room(struct pym_syscache *cache, struct pym_syscache_bin *bin)
 {
     unsigned cls = class_of(cache, bin);
     bool missed = (cache->missed >> cls & 1) != 0;
-    if ((bin->most == 0 || missed) && grow(cache, bin)) {
-        return;
+    if ((cache->granted < START_BYTES || missed) && grow(cache, bin->bytes)) {
+        return true;
     }
-    bool is_small = bin->most < CHAINS_KEPT * longest_chain(cls);
-    if (is_small && pym_transfer_lacks(cls) && grow(cache, bin)) {
-        return;
+    bool is_small = cache->granted < CHAINS_KEPT * CHAIN_BYTES;
+    if (is_small && pym_transfer_lacks(cls) && grow(cache, bin->bytes)) {
+        return true;
     }
-    if (!leave_chain(cache, bin)) {
-        shed(cache, bin, (bin->most + SHED_PART - 1) / SHED_PART);
-    }
+    return leave_chain(cache, bin);
 }
 
 static void note_origin(struct pym_syscache *cache, const void *block)
@@ -462,28 +435,26 @@ static void note_origin(struct pym_syscache *cache, const void *block)
 PYM_NOINLINE void pym_syscache_overflow(struct pym_syscache *cache,
                                         struct pym_syscache_bin *bin, void *block)
 {
-    unsigned cls = class_of(cache, bin);
-    bin->room = 0;
+    cache->left += bin->bytes;
     note_origin(cache, block);
-    make_room(cache, bin);
-    cache->used |= (uint64_t)1 << cls;
-    if (bin->room == 0) { /* there was no room to be had for even one block */
+    cache->used |= (uint64_t)1 << class_of(cache, bin);
+    if (!make_room(cache, bin)) {
         pym_syscache_pass(cache, block);
         return;
     }
     pym_chunk_link_set(block, bin->head);
     bin->head = block;
-    bin->room--;
+    cache->left -= bin->bytes;
 }
 
 /* ---- asking ---- */
 
-static void *take_from(struct pym_syscache_bin *bin)
+static void *take_from(struct pym_syscache *cache, struct pym_syscache_bin *bin)
 {
     void *block = bin->head;
     if (block != NULL) {
         bin->head = pym_chunk_link_get(block);
-        bin->room++;
+        cache->left += bin->bytes;
     }
     return block;
 }
@@ -513,11 +484,10 @@ static void *take_chain(struct pym_syscache *cache, unsigned cls)
     struct pym_syscache_bin *bin = &cache->bin[cls];
     PYM_ASSERT(bin->head == NULL);
     bin->head = pym_chunk_link_get(block);
-    bin->room -= (int32_t)count - 1;
-    if (bin->room < 0) { /* it will be used soon, so over the share if need be */
-        (void)reclaim_room(cache, over_limit(cache, cls, -bin->room));
-        give_room(cache, cls, -bin->room);
-        shed_excess(cache, cls);
+    cache->left -= ((int64_t)count - 1) * bin->bytes;
+    if (cache->left < 0) { /* it will be used soon, so over the share if need be */
+        grant(cache, -cache->left);
+        shed_excess(cache, bin);
         tell_granted(cache);
     }
     return block;
@@ -527,7 +497,7 @@ static void *take_chain(struct pym_syscache *cache, unsigned cls)
  * next larger classes. */
 static void *take_elsewhere(struct pym_syscache *cache, unsigned cls)
 {
-    void *block = take_from(&cache->bin[cls]); /* of a heap just adopted */
+    void *block = take_from(cache, &cache->bin[cls]); /* of a heap just adopted */
     if (block != NULL) {
         return block;
     }
@@ -536,7 +506,7 @@ static void *take_elsewhere(struct pym_syscache *cache, unsigned cls)
     block = take_chain(cache, cls);
     for (unsigned i = 1; i <= COARSER && block == NULL && cls + i < PYM_CACHED_CLASSES;
          i++) {
-        block = take_from(&cache->bin[cls + i]);
+        block = take_from(cache, &cache->bin[cls + i]);
     }
     return block;
 }
@@ -604,7 +574,7 @@ size_t pym_syscache_count(const struct pym_syscache *cache, size_t *bytes)
     size_t count = 0;
     *bytes = 0;
     for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
-        size_t kept = (size_t)kept_in(&cache->bin[cls]);
+        size_t kept = kept_in(&cache->bin[cls]);
         count += kept;
         *bytes += kept * pym_cached_class_size(cls);
     }
@@ -614,14 +584,10 @@ size_t pym_syscache_count(const struct pym_syscache *cache, size_t *bytes)
 void pym_syscache_recover(struct pym_syscache *cache)
 {
     pym_syscache_arm(cache, 1);
+    cache->left = 0;
     cache->granted = 0;
     for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
         struct pym_syscache_bin *bin = &cache->bin[cls];
-        bin->room = bin->most = 0;
-        for (void *block = bin->head; block != NULL;
-             block = pym_chunk_link_get(block)) {
-            bin->most++;
-        }
-        cache->granted += bin->most * class_bytes(cls);
+        cache->granted += kept_in(bin) * bin->bytes;
     }
 }

@@ -6,14 +6,15 @@
  * of sizes.  A miss asks the system for a whole class size, so that the block
  * will serve that class again.
  *
- * A bin has room for so many blocks.  When it is full and its class has missed of
- * late, the cache was too small for the program: the bin gets twice the room, as
- * long as all room together stays within a share of the blocks of such sizes that
- * the program has, and within the option "cache".  Otherwise up to half of the bin
- * is left in the transfer cache, where a heap that lacks such blocks finds them, or
- * a part of it goes back.  A bin that neither missed nor overflowed
- * for a while gives up half of what it holds.  The while is short as long as the
- * program has more such blocks than ever before.
+ * A cache is granted so many bytes, which any bin may have.  When a block does not fit
+ * and its class has missed of late, the cache was too small for the program: it is
+ * granted twice as much, as long as all caches together stay within a share of the
+ * blocks of such sizes that the program has, and within the option "cache".  Otherwise
+ * up to half of the bin is left in the transfer cache, where a heap that lacks such
+ * blocks finds them, or the block goes back: no other, since what is in the bins may be
+ * asked for as well.  A bin that neither missed nor was too large for a while gives up
+ * half of what it holds.  The while is short as long as the program has more such
+ * blocks than ever before.
  *
  * A heap leaves chains as long as blocks come by that lie elsewhere than those which it
  * gets of the system: glibc gives each thread an arena of its own.  If all are its own,
@@ -36,9 +37,8 @@
 #include "track.h"
 
 struct pym_syscache_bin {
-    void *head;   /* linked through the first words */
-    int32_t room; /* blocks that still fit */
-    int32_t most; /* blocks that fit in all */
+    void *head;    /* linked through the first words */
+    int64_t bytes; /* of a block; set once */
 };
 
 struct pym_syscache {
@@ -47,13 +47,14 @@ struct pym_syscache {
      * hit needs, within reach of one addressing mode. */
     uint16_t map[(PYM_CACHED_MAX >> PYM_CACHED_STEP_SHIFT) + 1];
 
-    uint64_t missed; /* bins that did so for up to LOOK_MS */
-    uint64_t used;   /* that missed or overflowed since the last look at idle ones */
-    unsigned hand;   /* the class to take room from next */
+    int64_t left;     /* bytes that still fit */
+    int64_t granted;  /* bytes that fit in all */
+    int64_t told;     /* of them, as far as all heaps know */
+    uint64_t missed;  /* bins that did so for up to LOOK_MS */
+    uint64_t used;    /* that missed or overflowed since the last look at idle ones */
+    unsigned refused; /* blocks that did not fit since then */
     uint64_t next_look_ms; /* when to look at the idle ones */
     int64_t peak_seen;     /* pym_syscache_peak, when they were looked at */
-    int64_t granted;       /* bytes of all bins' room */
-    int64_t told;          /* of them, as far as all heaps know */
     uintptr_t home;  /* where the system's last block lies, as pym_syscache_home */
     unsigned trades; /* overflows for which blocks of others are expected */
     int64_t lent;    /* bytes had from the system less returned, since last told */
@@ -73,7 +74,7 @@ extern bool pym_syscache_usable PYM_HIDDEN;
 /* Finds out, once, at the start. */
 void pym_syscache_probe(void);
 
-/* Zeroed memory is made a cache without room. */
+/* Zeroed memory is made a cache that holds nothing and may hold nothing yet. */
 void pym_syscache_init(struct pym_syscache *cache);
 
 PYM_INLINE struct pym_syscache_bin *pym_syscache_bin_at(struct pym_syscache *cache,
@@ -103,7 +104,7 @@ PYM_INLINE void *pym_syscache_take(struct pym_syscache *cache, size_t last)
     void *block = bin->head;
     if (PYM_LIKELY(block != NULL)) {
         bin->head = pym_chunk_link_get(block);
-        bin->room++;
+        cache->left += bin->bytes;
         cache->countdown--;
     }
     return block;
@@ -142,13 +143,13 @@ PYM_INLINE uintptr_t pym_syscache_home(const void *block)
     return (uintptr_t)block >> PYM_SYSCACHE_HOME_SHIFT;
 }
 
-/* Makes room in a full bin and keeps the block, or returns it.  Its bin's room has
- * been counted down. */
+/* Makes room for the block of a bin and keeps it, or returns it.  What is left has been
+ * counted down. */
 void pym_syscache_overflow(struct pym_syscache *cache, struct pym_syscache_bin *bin,
                            void *block);
 
 /* Keeps a block of the system allocator; false if it is not one to keep.  What to
- * call when its bin is full: pym_syscache_overflow, or what calls that. */
+ * call when it does not fit: pym_syscache_overflow, or what calls that. */
 PYM_INLINE bool pym_syscache_keep_or(struct pym_syscache *cache, void *block,
                                      void (*overflow)(struct pym_syscache *cache,
                                                       struct pym_syscache_bin *bin,
@@ -169,7 +170,10 @@ PYM_INLINE bool pym_syscache_keep_or(struct pym_syscache *cache, void *block,
     }
     size_t index = (above >> PYM_CACHED_STEP_SHIFT) + (LEAST >> PYM_CACHED_STEP_SHIFT);
     struct pym_syscache_bin *bin = pym_syscache_bin_at(cache, index) - 1;
-    if (PYM_UNLIKELY(--bin->room < 0)) {
+    int64_t bytes = bin->bytes;
+    __asm__(""
+            : "+r"(bytes)); /* in a register, what is left is counted down in place */
+    if (PYM_UNLIKELY((cache->left -= bytes) < 0)) {
         overflow(cache, bin, block);
         return true;
     }

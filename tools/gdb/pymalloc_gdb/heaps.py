@@ -90,7 +90,7 @@ class HeapLayout:
         for member in members:
             self.offsets[member], found = locate(type_, member)
             if member == "cache.bin":
-                self.cached_bin = Record(memory, found.target(), "head", "room", "most")
+                self.cached_bin = Record(memory, found.target(), "head")
                 self.cached_bins = found.range()[1] + 1
             elif member == "outbox.slot":
                 self.slot = Record(memory, found.target(), "pool", "head", "count")

@@ -117,8 +117,3 @@ class Record:
 
     def rows(self, data):
         return map(self.row._make, self.code.iter_unpack(data))
-
-
-def signed(number):
-    """A number of 32 bits that has a sign."""
-    return number - (1 << 32) if number >> 31 else number

@@ -4,7 +4,7 @@
 import collections
 
 from .geometry import GRAIN, cached_class_size
-from .memory import Record, Unreadable, locate, signed
+from .memory import Record, Unreadable, locate
 
 
 Cached = collections.namedtuple("Cached", ["block", "size", "heap"])
@@ -40,10 +40,8 @@ def cached_blocks(view):
 
 def count_cached(view, heap):
     """Number and bytes of the system blocks that a heap keeps."""
-    layout = view.heap_layout
-    bins = layout.part(heap, "cache.bin", layout.cached_bin, layout.cached_bins)
-    kept = [max(signed(row.most) - signed(row.room), 0) for row in bins]
-    return sum(kept), sum(n * cached_class_size(i) for i, n in enumerate(kept))
+    kept = [cached.size for cached in cached_blocks(view) if cached.heap is heap]
+    return len(kept), sum(kept)
 
 
 def quarantined_blocks(view):
