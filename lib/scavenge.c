@@ -7,7 +7,7 @@
 enum { LEFT = 2 };
 /* What a millisecond allows; and the most at a time, and the pause after a whole round
  * if there is no other. */
-enum { PASSED_PER_MS = 512, LOOKS_PER_MS = 8, TIMES_MOST = 16, PAUSE_LEAST_MS = 10 };
+enum { PASSED_PER_MS = 512, LOOKS_PER_MS = 2, TIMES_MOST = 16, PAUSE_LEAST_MS = 10 };
 
 static void look(struct pym_heap *heap, struct pym_pool *pool)
 {

@@ -74,12 +74,12 @@ static size_t pick_slot(struct life *life)
 
 /* ------------------------------------------------------------- children */
 
-/* AddressSanitizer's own allocator, which is the system's in such a build, may be
- * locked for ever in the child of a process with threads: there the child frees what
- * is not the system's, and takes nothing. */
+/* A sanitizer's own allocator, which is the system's in such a build, may be locked for
+ * ever in the child of a process with threads: there the child frees what is not the
+ * system's, and takes nothing. */
 static uint32_t use_in_child(struct slot *s, uint32_t state, struct rng *rng)
 {
-#if defined(PYM_ASAN) && PYM_ASAN
+#if (defined(PYM_ASAN) && PYM_ASAN) || (defined(PYM_TSAN) && PYM_TSAN)
     if (state == FULL && pymalloc_owns(s->model.block)) {
         model_free(&s->model, rng);
         return EMPTY;
