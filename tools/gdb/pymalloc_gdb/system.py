@@ -10,24 +10,27 @@ from .memory import Record, Unreadable, locate
 Cached = collections.namedtuple("Cached", ["block", "size", "heap"])
 
 
-def cached_lists(view):
-    """Head, size of the blocks and heap of each list; no heap: of the transfer cache."""
+def heap_lists(view, heap):
+    """Head, size of the blocks and heap of each list that a heap keeps."""
     layout = view.heap_layout
-    for heap in view.thread_heaps.values():
-        bins = layout.part(heap, "cache.bin", layout.cached_bin, layout.cached_bins)
-        for cls, row in enumerate(bins):
-            yield row.head, cached_class_size(cls), heap
+    bins = layout.part(heap, "cache.bin", layout.cached_bin, layout.cached_bins)
+    for cls, row in enumerate(bins):
+        yield row.head, cached_class_size(cls), heap
+
+
+def transfer_lists(view):
+    """The same of the transfer cache; no heap."""
     shelves = view.library.variable("transfer", "shelves")
     shelf = shelves.type.target()
     slots = locate(shelf, "slot")[1].range()[1] + 1
-    for cls in range(layout.cached_bins):
+    for cls in range(view.heap_layout.cached_bins):
         heads = view.memory.words(int(shelves.address) + cls * shelf.sizeof, slots)
         for head in heads:
             yield head, cached_class_size(cls), None
 
 
-def cached_blocks(view):
-    for at, size, heap in cached_lists(view):
+def blocks_of(view, lists):
+    for at, size, heap in lists:
         seen = set()
         while at and at % GRAIN == 0 and at not in seen:
             seen.add(at)
@@ -38,9 +41,15 @@ def cached_blocks(view):
                 break
 
 
+def cached_blocks(view):
+    for heap in view.thread_heaps.values():
+        yield from blocks_of(view, heap_lists(view, heap))
+    yield from blocks_of(view, transfer_lists(view))
+
+
 def count_cached(view, heap):
     """Number and bytes of the system blocks that a heap keeps."""
-    kept = [cached.size for cached in cached_blocks(view) if cached.heap is heap]
+    kept = [cached.size for cached in blocks_of(view, heap_lists(view, heap))]
     return len(kept), sum(kept)
 
 
