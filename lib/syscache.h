@@ -12,7 +12,7 @@
  * blocks of such sizes that the program has, and within the option "cache".  Otherwise
  * up to half of the bin is left in the transfer cache, where a heap that lacks such
  * blocks finds them, or the block goes back: no other, since what is in the bins may be
- * asked for as well.  A bin that neither missed nor was too large for a while gives up
+ * asked for as well.  A bin that neither missed nor overflowed for a while gives up
  * half of what it holds.  The while is short as long as the program has more such
  * blocks than ever before.
  *
@@ -171,8 +171,8 @@ PYM_INLINE bool pym_syscache_keep_or(struct pym_syscache *cache, void *block,
     size_t index = (above >> PYM_CACHED_STEP_SHIFT) + (LEAST >> PYM_CACHED_STEP_SHIFT);
     struct pym_syscache_bin *bin = pym_syscache_bin_at(cache, index) - 1;
     int64_t bytes = bin->bytes;
-    __asm__(""
-            : "+r"(bytes)); /* in a register, what is left is counted down in place */
+    /* From a register, so that what is left is counted down in place. */
+    __asm__("" : "+r"(bytes));
     if (PYM_UNLIKELY((cache->left -= bytes) < 0)) {
         overflow(cache, bin, block);
         return true;
