@@ -125,6 +125,21 @@ static uint32_t kept_in(const struct pym_syscache_bin *bin)
 
 /* ---- giving back ---- */
 
+/* In a copy that the C library does not know of. */
+static bool is_unknown_copy;
+
+void pym_syscache_after_fork(bool is_known)
+{
+    is_unknown_copy = !is_known;
+}
+
+/* Where other threads' locks may be held for ever, or the memory is another
+ * process's. */
+static bool is_copy(void)
+{
+    return is_unknown_copy || pym_os_is_copy();
+}
+
 /* Memory of free pools is of no use to the system allocator, which grows. */
 static void note_peak(int64_t all)
 {
@@ -144,6 +159,9 @@ static void note_lent(struct pym_syscache *cache, int64_t bytes)
             atomic_fetch_add_explicit(&total_lent, lent, memory_order_relaxed);
         cache->lent = 0;
         note_peak(others + lent);
+        if (!is_copy()) {
+            pym_systrim_lent(others + lent);
+        }
     }
 }
 
@@ -243,16 +261,9 @@ static void look_at_shared(struct pym_syscache *cache, uint64_t now_ms)
                              &next, &due, now_ms + LOOK_MS, memory_order_relaxed,
                              memory_order_relaxed)) {
         note_lent(cache, -pym_transfer_decay());
+        pym_systrim_lent(atomic_load_explicit(&total_lent, memory_order_relaxed));
         pym_systrim_look();
     }
-}
-
-/* In a copy that the C library does not know of. */
-static bool is_unknown_copy;
-
-void pym_syscache_after_fork(bool is_known)
-{
-    is_unknown_copy = !is_known;
 }
 
 /* Where bins are looked at early, which of them missed is not forgotten: for them the
@@ -285,7 +296,7 @@ static void shed_idle(struct pym_syscache *cache)
 
 void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms)
 {
-    if (is_unknown_copy || pym_os_is_copy() || !is_look_due(cache, now_ms)) {
+    if (is_copy() || !is_look_due(cache, now_ms)) {
         return;
     }
     shed_idle(cache);

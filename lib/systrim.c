@@ -2,6 +2,7 @@
 
 #include "atomic.h"
 #include "options.h"
+#include "os.h"
 #include "sysalloc.h"
 
 #include <errno.h>
@@ -19,6 +20,13 @@ enum { KEEP = 8 };
 
 /* Blocks of up to so many bytes come from the heap; 0: nothing is to be tuned. */
 static _Atomic size_t threshold;
+
+/* By so many bytes the blocks in use have to fall for that to be worth while.  If they
+ * had grown by as much since the last time, this is a program that goes up and down,
+ * and so many milliseconds have to lie between: what is given back costs a fault a page
+ * when it is wanted again. */
+#define FALL_LEAST ((int64_t)2 << 20)
+enum { FALL_MS = 1000 };
 
 /* Whether the heap may hold much free memory, and how long no block was freed. */
 enum { TRIMMED, IDLE, BUSY };
@@ -86,6 +94,47 @@ void pym_systrim_freed(size_t size, bool is_mapped)
     atomic_store_explicit(&state, BUSY, memory_order_relaxed);
 }
 
+static void trim(void)
+{
+    int saved = errno;
+    (void)pym_sysalloc.trim(0);
+    errno = saved;
+}
+
+/* The most bytes since the last fall, what was left then, and when. */
+static _Atomic int64_t most;
+static _Atomic int64_t left;
+static _Atomic uint64_t fell_ms;
+
+static bool is_too_soon(int64_t fallen_from, uint64_t now)
+{
+    return fallen_from - atomic_load_explicit(&left, memory_order_relaxed) >=
+               FALL_LEAST &&
+           now - atomic_load_explicit(&fell_ms, memory_order_relaxed) < FALL_MS;
+}
+
+/* Of two threads that see the same fall, one gives back. */
+void pym_systrim_lent(int64_t bytes)
+{
+    int64_t seen = atomic_load_explicit(&most, memory_order_relaxed);
+    if (bytes > seen) {
+        atomic_store_explicit(&most, bytes, memory_order_relaxed);
+        return;
+    }
+    if (PYM_LIKELY(bytes > seen / 2 || seen - bytes < FALL_LEAST) ||
+        atomic_load_explicit(&threshold, memory_order_relaxed) == 0) {
+        return;
+    }
+    uint64_t now = pym_os_now_ms();
+    if (!is_too_soon(seen, now) &&
+        atomic_compare_exchange_strong_explicit(
+            &most, &seen, bytes, memory_order_relaxed, memory_order_relaxed)) {
+        atomic_store_explicit(&left, bytes, memory_order_relaxed);
+        atomic_store_explicit(&fell_ms, now, memory_order_relaxed);
+        trim();
+    }
+}
+
 void pym_systrim_look(void)
 {
     int seen = atomic_load_explicit(&state, memory_order_relaxed);
@@ -95,8 +144,6 @@ void pym_systrim_look(void)
         return;
     }
     if (seen == IDLE && atomic_load_explicit(&threshold, memory_order_relaxed) != 0) {
-        int saved = errno;
-        (void)pym_sysalloc.trim(0);
-        errno = saved;
+        trim();
     }
 }

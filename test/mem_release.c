@@ -214,6 +214,33 @@ static void large_blocks_go_back_too(void)
     CHECK(left <= (peak - before) / 10, "%ld of %ld KiB are left", left, peak - before);
 }
 
+/* The topmost is in use: the system allocator cannot shrink. */
+static void large_blocks_go_back_below_one_in_use(void)
+{
+    enum { COUNT = 8000, LARGE = 5000, WORK_MS = 2500 };
+    long before = rss_kb();
+    for (int i = 0; i < COUNT; i++) {
+        blocks[i] = malloc(LARGE);
+        memset(blocks[i], 1, LARGE);
+    }
+    long peak = rss_kb();
+    for (int i = 0; i < COUNT - 1; i++) {
+        free(blocks[i]);
+    }
+    long soon = rss_kb();
+    double end = now_seconds() + WORK_MS / 1000.0;
+    while (now_seconds() < end) {
+        one_large_block();
+    }
+    long late = rss_kb();
+    free(blocks[COUNT - 1]);
+    tap_note("RSS %ld KiB, at the peak %ld, then %ld and %ld", before, peak, soon, late);
+    CHECK(soon - before <= (peak - before) / 10 * 4, "%ld of %ld KiB are left at first",
+          soon - before, peak - before);
+    CHECK(late - before <= (peak - before) / 10 * 2, "%ld of %ld KiB are left later",
+          late - before, peak - before);
+}
+
 /* What is given back is used again, and again is zero where it must be. */
 static void released_memory_is_used_again(void)
 {
@@ -238,6 +265,8 @@ static const struct tap_case cases[] = {
     {"RSS falls after scattered frees", falls_after_scattered_frees},
     {"RSS falls under scattered blocks", falls_under_scattered_blocks},
     {"RSS falls when the threads are gone", falls_when_threads_are_gone},
+    {"large blocks go back while the topmost is in use",
+     large_blocks_go_back_below_one_in_use},
     {"large blocks go back at malloc_trim", large_blocks_go_back_too},
     {"released memory is used again, zeroed", released_memory_is_used_again},
 };
