@@ -111,6 +111,15 @@ void pym_heaps_start_sampling(struct pym_heap *heap)
     }
 }
 
+/* A new thread uses most classes little, whatever those before it did. */
+static void hand_to_thread(struct pym_heap *heap)
+{
+    memset(heap->borrowed, 0, sizeof(heap->borrowed));
+    pym_heap_move_bins(heap, pym_thread.bin);
+    pym_thread.heap = heap;
+    pym_mix_set(heap);
+}
+
 struct pym_heap *pym_heaps_attach(void)
 {
     pym_lock(&lock);
@@ -123,9 +132,7 @@ struct pym_heap *pym_heaps_attach(void)
     }
     if (heap != NULL) {
         claim(heap);
-        pym_heap_move_bins(heap, pym_thread.bin);
-        pym_thread.heap = heap;
-        pym_mix_set(heap);
+        hand_to_thread(heap);
     }
     pym_unlock(&lock);
     return heap;

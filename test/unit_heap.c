@@ -394,6 +394,29 @@ static void a_heap_is_handed_on(void)
     CHECK_EQ(s.heaps_orphaned, t.orphans, "orphans");
 }
 
+static void *use_every_class_once(void *arg)
+{
+    for (unsigned cls = 0; cls < PYM_CLASSES; cls++) {
+        pym_alloc_free(opaque(pym_alloc_malloc(pym_class_size(cls))));
+    }
+    *(unsigned *)arg = pym_thread.heap->pools;
+    return NULL;
+}
+
+/* That earlier ones have used a class does not mean that the next needs a pool of it. */
+static void short_threads_share_few_pools(void)
+{
+    enum { THREADS = 100 };
+    unsigned first, last = 0;
+    pymalloc_purge();
+    run_thread(use_every_class_once, &first);
+    for (int i = 0; i < THREADS; i++) {
+        run_thread(use_every_class_once, &last);
+    }
+    CHECK(first < PYM_CLASSES / 2, "%u pools after a thread", first);
+    CHECK_EQ(last, first, "pools after all threads");
+}
+
 /* Many heaps wait for a thread; all their blocks are freed to them, but nobody
  * reads their inboxes until another heap wants to grow. */
 enum { ORPHANS = 6, ORPHAN_BLOCKS = 5000 };
@@ -550,6 +573,7 @@ static const struct tap_case cases[] = {
     {"a purge returns pages of pools in use", a_purge_returns_pages},
     {"an idle heap returns pages", an_idle_heap_returns_pages},
     {"a heap is handed on", a_heap_is_handed_on},
+    {"short threads share few pools", short_threads_share_few_pools},
     {"mail of orphans is read", mail_of_orphans_is_read},
     {"pymalloc_verify finds damage", damage_is_found},
     {"a double free into an empty pool aborts", a_double_free_of_an_empty_pool_aborts},
