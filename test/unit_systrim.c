@@ -84,6 +84,38 @@ static void what_is_idle_goes_back_once(void)
     CHECK_EQ(trims_after_looks(5), 1, "the next time");
 }
 
+static int trims_at(double megabytes)
+{
+    int before = fake.trims;
+    pym_systrim_lent((int64_t)(megabytes * (double)MB));
+    return fake.trims - before;
+}
+
+static void half_of_the_blocks_go_back_at_once(void)
+{
+    begin();
+    CHECK_EQ(trims_at(20), 0, "as they grow");
+    CHECK_EQ(trims_at(11), 0, "by less than half");
+    CHECK_EQ(trims_at(10), 1, "by half");
+    CHECK_EQ(trims_at(6), 0, "by less than half of that");
+    CHECK_EQ(trims_at(5), 1, "by half of that, at once");
+    CHECK_EQ(trims_at(1.5), 1, "by far more");
+    CHECK_EQ(trims_at(0), 0, "by little");
+}
+
+static void up_and_down_goes_back_once_a_second(void)
+{
+    begin();
+    sleep_ms(1100);
+    CHECK_EQ(trims_at(40) + trims_at(2), 1, "the first time");
+    CHECK_EQ(trims_at(40) + trims_at(2) + trims_at(1), 0, "right after that");
+    sleep_ms(1100);
+    CHECK_EQ(trims_at(1), 1, "a second later");
+    pym_systrim_stop();
+    sleep_ms(1100);
+    CHECK_EQ(trims_at(40) + trims_at(2), 0, "after mallopt");
+}
+
 static void the_user_knows_better(void)
 {
     static const char *const names[][2] = {
@@ -164,6 +196,10 @@ static void jemalloc_is_told_the_decay(void)
 static const struct tap_case cases[] = {
     {"the largest mapped block counts", the_largest_mapped_block_counts},
     {"what is idle goes back once", what_is_idle_goes_back_once},
+    {"half of the blocks of a few KiB go back at once",
+     half_of_the_blocks_go_back_at_once},
+    {"what goes up and down goes back once a second",
+     up_and_down_goes_back_once_a_second},
     {"the user knows better", the_user_knows_better},
     {"errno is left alone", errno_is_left_alone},
     {"jemalloc is told the decay", jemalloc_is_told_the_decay},
