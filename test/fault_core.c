@@ -676,8 +676,9 @@ static void nothing_is_left(const struct left *is, const struct left *was, long 
 static void refuse_each(const char *options, unsigned kinds, bool once)
 {
     struct left whole, left;
-    enum { AT_START = 6 }; /* before main, and the first of the work */
-    long wanted = (long)env_number("PYM_TEST_TRIES", PYM_TSAN ? 1 : 5);
+    /* Before main, and the first of the work; the hardened library takes its time. */
+    enum { AT_START = PYM_TEST_HARDENED ? 2 : 6, LATER = PYM_TEST_HARDENED ? 3 : 5 };
+    long wanted = (long)env_number("PYM_TEST_TRIES", PYM_TSAN ? 1 : LATER);
     long tries = 0;
     wanted = wanted < MOST_TRIES ? wanted : MOST_TRIES;
     if (!try_one(options, kinds, NO_CALL_FAILS, true, &whole)) {

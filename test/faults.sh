@@ -217,10 +217,10 @@ if [ "$PYM_TEST_FAULTS" = all ]; then
     done
 else
     plan 5
-    try "$library" libpymalloc "" lua5.4 3
-    try "$library" libpymalloc "" sort 3
-    try "$library" libpymalloc guard:20 perl 2
-    try "$hardened" libpymalloc-hardened "" lua5.4 2
+    try "$library" libpymalloc "" lua5.4 2
+    try "$library" libpymalloc "" sort 2
+    try "$library" libpymalloc guard:20 perl 1
+    try "$hardened" libpymalloc-hardened "" lua5.4 1
     try "$library" libpymalloc "" stress_model 1
 fi
 done_testing

@@ -43,6 +43,10 @@ python() {
 programs='api_aligned cxx_replaced cxx_thread life_fork life_order life_plugin
     life_thread mem_release stress_handoff stress_model'
 
+# The plain library has many more.
+PYM_TEST_FORKS=300
+export PYM_TEST_FORKS
+
 plan 17
 have nm && check "it exports the same symbols" exported ||
     skip "it exports the same symbols" "nm is not installed"

@@ -6,7 +6,7 @@ set -eu
 . "${srcdir:-$(dirname "$0")/..}/test/lib.sh"
 
 probe=$top_builddir/test/limit_probe
-most=100 # MiB that the probe tries to allocate
+most=40 # MiB that the probe tries to allocate
 
 # The value of a field of the probe's line in $seen.
 field() {
