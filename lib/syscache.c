@@ -78,14 +78,17 @@ void pym_syscache_probe(void)
         pym_sysalloc.usable_size == NULL || pym_track_stands_aside()) {
         return;
     }
-    size_t count = pym_systrim_user_has_tuned() ? SIZES : SMALL_SIZES;
+    bool is_tuned = pym_systrim_user_has_tuned();
+    size_t count = is_tuned ? SIZES : SMALL_SIZES;
     for (size_t i = 0; i < count; i++) {
         if (!probe_size(sizes[i])) {
             return;
         }
     }
     pym_syscache_usable = true;
-    pym_systrim_init();
+    if (!is_tuned) {
+        pym_systrim_init();
+    }
 }
 
 void pym_syscache_init(struct pym_syscache *cache)

@@ -64,7 +64,7 @@ void pym_systrim_share_decay(void)
 void pym_systrim_init(void)
 {
     if (pym_sysalloc.tune != NULL && pym_sysalloc.trim != NULL &&
-        PYM_OPTION(decay) != 0 && !pym_systrim_user_has_tuned()) {
+        PYM_OPTION(decay) != 0) {
         atomic_store_explicit(&threshold, PYM_SYSTRIM_LEAST, memory_order_relaxed);
     }
 }

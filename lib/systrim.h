@@ -33,7 +33,8 @@
 /* Whether the environment tells glibc when to map blocks, or what to keep. */
 bool pym_systrim_user_has_tuned(void);
 
-/* Once, at the start, if the system allocator is glibc's. */
+/* Once, at the start, if the system allocator is glibc's and the user has not tuned
+ * it. */
 void pym_systrim_init(void);
 
 /* Once, at the start, whatever the system allocator is. */

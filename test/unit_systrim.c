@@ -2,6 +2,7 @@
 #include "options.h"
 #include "support.h"
 #include "sysalloc.h"
+#include "syscache.h"
 #include "systrim.h"
 
 #include <errno.h>
@@ -125,10 +126,17 @@ static void the_user_knows_better(void)
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         setenv(names[i][0], names[i][1], 1);
         begin();
+        pym_systrim_stop();
+        pym_syscache_probe();
         pym_systrim_freed(2 * MB, true);
         CHECK_EQ(fake.map_threshold, 0, "%s", names[i][0]);
         CHECK_EQ(trims_after_looks(5), 0, "%s", names[i][0]);
         unsetenv(names[i][0]);
+    }
+    pym_syscache_probe();
+    pym_systrim_freed(2 * MB, true);
+    if (pym_syscache_usable) { /* not on a sanitizer's allocator */
+        CHECK_EQ(fake.map_threshold, 2 * MB, "nothing is set");
     }
     begin();
     pym_systrim_stop();
@@ -207,5 +215,6 @@ static const struct tap_case cases[] = {
 
 int main(int argc, char **argv)
 {
+    pym_sysalloc_init();
     return TAP_RUN(cases, argc, argv);
 }
