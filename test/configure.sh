@@ -25,7 +25,7 @@ refuses() {
 
 echo 'int main(void) { return 0; }' >"$scratch/empty.c"
 
-plan 5
+plan 6
 check "another system" refuses 'runs on Linux only; this host is darwin' \
     --host=x86_64-apple-darwin20 CC=gcc
 check "another system, of which configure knows as little" \
@@ -38,6 +38,8 @@ if gcc -m32 "$scratch/empty.c" -o "$scratch/empty" 2>/dev/null; then
 else
     skip "a 32-bit compiler" "gcc -m32 does not link here"
 fi
+check "an archive of the shared library's objects" \
+    refuses "libpymalloc.a would be made of objects" CC=gcc --with-pic
 check "another C library" refuses "needs the GNU C library or musl" \
     CC=gcc pym_cv_libc=unknown
 done_testing
