@@ -9,12 +9,17 @@ enum { BLOCKS = 2300000, SIZE = 100 };
 
 static void **blocks;
 
+static void allocate_some(int count, size_t size)
+{
+    for (int i = 0; i < count; i++) {
+        blocks[i] = malloc(size);
+        memset(blocks[i], 1, size);
+    }
+}
+
 static void allocate(void)
 {
-    for (int i = 0; i < BLOCKS; i++) {
-        blocks[i] = malloc(SIZE);
-        memset(blocks[i], 1, SIZE);
-    }
+    allocate_some(BLOCKS, SIZE);
 }
 
 static void release(void)
@@ -201,10 +206,7 @@ static void large_blocks_go_back_too(void)
 {
     enum { COUNT = 8000, LARGE = 20000 };
     long before = rss_kb();
-    for (int i = 0; i < COUNT; i++) {
-        blocks[i] = malloc(LARGE);
-        memset(blocks[i], 1, LARGE);
-    }
+    allocate_some(COUNT, LARGE);
     long peak = rss_kb();
     for (int i = 0; i < COUNT; i++) {
         free(blocks[i]);
@@ -219,10 +221,7 @@ static void large_blocks_go_back_below_one_in_use(void)
 {
     enum { COUNT = 8000, LARGE = 5000, WORK_MS = 2500 };
     long before = rss_kb();
-    for (int i = 0; i < COUNT; i++) {
-        blocks[i] = malloc(LARGE);
-        memset(blocks[i], 1, LARGE);
-    }
+    allocate_some(COUNT, LARGE);
     long peak = rss_kb();
     for (int i = 0; i < COUNT - 1; i++) {
         free(blocks[i]);
@@ -234,7 +233,8 @@ static void large_blocks_go_back_below_one_in_use(void)
     }
     long late = rss_kb();
     free(blocks[COUNT - 1]);
-    tap_note("RSS %ld KiB, at the peak %ld, then %ld and %ld", before, peak, soon, late);
+    tap_note("RSS %ld KiB, at the peak %ld, then %ld and %ld", before, peak, soon,
+             late);
     CHECK(soon - before <= (peak - before) / 10 * 4, "%ld of %ld KiB are left at first",
           soon - before, peak - before);
     CHECK(late - before <= (peak - before) / 10 * 2, "%ld of %ld KiB are left later",
