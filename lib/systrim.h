@@ -9,13 +9,13 @@
  * stay, and it goes back when no such block has been freed for a while: so less is
  * kept in the end, not more.
  *
- * And for programs that free many blocks of a few KiB while the top of the heap stays in
- * use, be it by a block that a cache holds: what lies free below would be of no use to
- * anybody but this allocator, and small blocks do not come from there.  So when half of
- * the most is left, it goes back at once.
+ * And for programs that free many blocks of a few KiB while the top of the heap stays
+ * in use, be it by a block that a cache holds: what lies free below would be of no use
+ * to anybody but this allocator, and small blocks do not come from there.  So when half
+ * of the most is left, it goes back at once.
  *
- * Nothing is touched until one or the other is seen, nor if the user has tuned the system
- * allocator.
+ * Nothing is touched until one or the other is seen, nor if the user has tuned the
+ * system allocator.
  *
  * jemalloc, where that is the system allocator, keeps freed memory for ten seconds, and
  * looks at the clock once in a thousand calls.  With small blocks served elsewhere it
