@@ -5,6 +5,7 @@
 # shellcheck disable=SC2016,SC2086,SC2154 # another shell's variables; lists; those of lib.sh
 set -eu
 export LC_ALL=C
+needs_library=no # for lib.sh
 # shellcheck source=lib.sh
 . "${srcdir:-$(dirname "$0")/..}/test/lib.sh"
 
