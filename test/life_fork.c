@@ -197,12 +197,21 @@ static int fork_once(int number, int thorough)
     return child_wait(fork_worker(number, thorough), CHILD_SECONDS);
 }
 
+enum { FORKS = 10000 };
+
+/* How often, if it is usual with FORKS of them, and PYM_TEST_FORKS says how many. */
+static int scaled(int usual)
+{
+    long n = usual * (long)env_number("PYM_TEST_FORKS", FORKS) / FORKS;
+    return n > 2 ? (int)n : 2;
+}
+
 /* Some children at a time, or the test would wait most of its time for the busy
  * threads to let a child run.  Ten thousand forks, or, unless PYM_TEST_FORKS says how
  * many, those of some seconds: on some virtual machines one takes many milliseconds. */
 static void many_forks_under_load(void)
 {
-    enum { AT_A_TIME = 16, FORKS = 10000, FORKS_LEAST = 500, SECONDS = 20 };
+    enum { AT_A_TIME = 16, FORKS_LEAST = 500, SECONDS = 10 };
     int wanted = (int)env_number("PYM_TEST_FORKS", 0);
     int forks = wanted ? wanted : FORKS;
     double end = now_seconds() + SECONDS;
@@ -226,7 +235,8 @@ static void many_forks_under_load(void)
 static void *fork_too(void *arg)
 {
     uintptr_t bad = 0;
-    for (int i = 0; i < 60; i++) {
+    int forks = scaled(60);
+    for (int i = 0; i < forks; i++) {
         bad += fork_once(i + (int)(uintptr_t)arg, 1) != 0;
     }
     return (void *)bad;
@@ -269,7 +279,8 @@ static int generation(void *arg)
 
 static void generations_of_children(void)
 {
-    for (int i = 0; i < 5; i++) {
+    int families = scaled(5);
+    for (int i = 0; i < families; i++) {
         int depth = 5;
         start_busy_threads(0);
         CHECK_EQ(in_child(generation, &depth, CHILD_SECONDS), 0, "family %d", i);
@@ -321,7 +332,8 @@ static void atfork_handlers_allocate(void)
     handlers_take_locks = 1;
     pthread_atfork(handler_work, handler_work, handler_work);
     start_busy_threads(LOCKERS);
-    for (int i = 0; i < 80; i++) {
+    int forks = scaled(80);
+    for (int i = 0; i < forks; i++) {
         int before = handler_calls;
         CHECK_EQ(in_child(counts_handler_calls, &before, CHILD_SECONDS), 0, "child %d",
                  i);
