@@ -16,7 +16,7 @@ esac
 have python3 || plan_skip "python3 is not in PATH"
 
 children=
-trap 'kill $children 2>/dev/null; rm -rf "$scratch"' EXIT
+trap 'kill $children 2>/dev/null || true; rm -rf "$scratch"' EXIT
 
 # gives STATUS COMMAND...: the command's output goes to $out and $err.
 gives() {
