@@ -22,7 +22,7 @@ exit status:
   6    a file cannot be read or written
   7    the data is no snapshot, damaged, or of a newer version
   125  the tool cannot run (no python3)
-  130  ended by Ctrl-C
+  130  ended by Ctrl-C (top ends so with 0)
 """
 
 
