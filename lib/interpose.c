@@ -137,6 +137,7 @@ PYM_EXPORT int malloc_trim(size_t keep)
 
 PYM_EXPORT int mallopt(int parameter, int value)
 {
-    pym_systrim_stop();
+    pym_sysalloc_init();
+    pym_systrim_user_tunes(parameter);
     return pym_sysalloc.tune != NULL ? pym_sysalloc.tune(parameter, value) : 0;
 }

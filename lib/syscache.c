@@ -174,10 +174,15 @@ static bool is_mapped(const void *block)
     return (pym_sysalloc_chunk_word(block) & PYM_CHUNK_MAPPED) != 0;
 }
 
+static size_t chunk_bytes(const void *block)
+{
+    return pym_sysalloc_chunk_word(block) & ~(size_t)PYM_CHUNK_FLAGS;
+}
+
 static size_t usable_bytes(const void *block)
 {
-    size_t header = is_mapped(block) ? 2 * PYM_CHUNK_HEADER : PYM_CHUNK_HEADER;
-    return (pym_sysalloc_chunk_word(block) & ~(size_t)PYM_CHUNK_FLAGS) - header;
+    return chunk_bytes(block) -
+           (is_mapped(block) ? 2 * PYM_CHUNK_HEADER : PYM_CHUNK_HEADER);
 }
 
 /* What keeping the block would count as; 0 if it is not one to keep. */
@@ -197,7 +202,7 @@ void pym_syscache_pass(struct pym_syscache *cache, void *block)
         size_t usable = usable_bytes(block);
         bytes = cacheable_bytes(usable);
         if (PYM_UNLIKELY(usable >= PYM_SYSTRIM_LEAST)) {
-            pym_systrim_freed(usable, is_mapped(block));
+            pym_systrim_freed(chunk_bytes(block), is_mapped(block));
         }
     }
     if (PYM_LIKELY(cache != NULL)) {

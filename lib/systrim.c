@@ -12,14 +12,14 @@
 #include <string.h>
 #include <sys/types.h>
 
-/* So many times the largest freed block may stay at the top of the heap.  glibc's
- * own factor is 2. */
-enum { KEEP = 8 };
+/* So many times the largest freed block may stay at the top of the heap. */
+enum { KEEP = 8, GLIBCS_KEEP = 2 };
 /* glibc keeps mapping what is larger. */
 #define LARGEST ((size_t)32 << 20)
 
-/* Blocks of up to so many bytes come from the heap; 0: nothing is to be tuned. */
+/* Chunks of less than so many bytes come from the heap; 0: nothing is to be tuned. */
 static _Atomic size_t threshold;
+static _Atomic bool is_users; /* the user has called mallopt */
 
 /* By so many bytes the blocks in use have to fall for that to be worth while.  If they
  * had grown by as much since the last time, this is a program that goes up and down,
@@ -63,33 +63,64 @@ void pym_systrim_share_decay(void)
 
 void pym_systrim_init(void)
 {
-    if (pym_sysalloc.tune != NULL && pym_sysalloc.trim != NULL &&
-        PYM_OPTION(decay) != 0) {
-        atomic_store_explicit(&threshold, PYM_SYSTRIM_LEAST, memory_order_relaxed);
+    bool tunes = pym_sysalloc.tune != NULL && pym_sysalloc.trim != NULL &&
+                 PYM_OPTION(decay) != 0 &&
+                 !atomic_load_explicit(&is_users, memory_order_relaxed);
+    atomic_store_explicit(&threshold, tunes ? PYM_SYSTRIM_LEAST : 0,
+                          memory_order_relaxed);
+}
+
+#ifdef __GLIBC__
+static bool is_tuned_here(int parameter)
+{
+    return parameter == M_MMAP_THRESHOLD || parameter == M_MMAP_MAX ||
+           parameter == M_TRIM_THRESHOLD || parameter == M_TOP_PAD;
+}
+
+/* What was let stay at the top of the heap goes back at the next free there, by glibc's
+ * own rule, if the user does not set another. */
+void pym_systrim_user_tunes(int parameter)
+{
+    if (!is_tuned_here(parameter)) {
+        return;
+    }
+    atomic_store_explicit(&is_users, true, memory_order_relaxed);
+    size_t known = atomic_exchange_explicit(&threshold, 0, memory_order_relaxed);
+    if (known > PYM_SYSTRIM_LEAST) {
+        (void)pym_sysalloc.tune(M_TRIM_THRESHOLD, (int)(GLIBCS_KEEP * known));
     }
 }
 
-void pym_systrim_stop(void)
+static void tune(size_t chunk)
 {
-    atomic_store_explicit(&threshold, 0, memory_order_relaxed);
+    int saved = errno;
+    (void)pym_sysalloc.tune(M_MMAP_THRESHOLD, (int)chunk);
+    (void)pym_sysalloc.tune(M_TRIM_THRESHOLD, (int)(KEEP * chunk));
+    errno = saved;
+}
+#else
+void pym_systrim_user_tunes(int parameter)
+{
+    (void)parameter;
 }
 
-void pym_systrim_freed(size_t size, bool is_mapped)
+static void tune(size_t chunk)
+{
+    (void)chunk;
+}
+#endif
+
+void pym_systrim_freed(size_t chunk, bool is_mapped)
 {
     _Static_assert(KEEP * LARGEST <= INT_MAX, "mallopt takes an int");
     size_t known = atomic_load_explicit(&threshold, memory_order_relaxed);
     if (known == 0) {
         return;
     }
-    if (is_mapped && size > known && size <= LARGEST &&
+    if (is_mapped && chunk > known && chunk <= LARGEST &&
         atomic_compare_exchange_strong_explicit(
-            &threshold, &known, size, memory_order_relaxed, memory_order_relaxed)) {
-        int saved = errno;
-#ifdef __GLIBC__
-        (void)pym_sysalloc.tune(M_MMAP_THRESHOLD, (int)size);
-        (void)pym_sysalloc.tune(M_TRIM_THRESHOLD, (int)(KEEP * size));
-#endif
-        errno = saved;
+            &threshold, &known, chunk, memory_order_relaxed, memory_order_relaxed)) {
+        tune(chunk);
     }
     atomic_store_explicit(&state, BUSY, memory_order_relaxed);
 }

@@ -33,18 +33,20 @@
 /* Whether the environment tells glibc when to map blocks, or what to keep. */
 bool pym_systrim_user_has_tuned(void);
 
-/* Once, at the start, if the system allocator is glibc's and the user has not tuned
- * it. */
+/* Once, at the start, if the system allocator is glibc's and its environment does not
+ * tune it. */
 void pym_systrim_init(void);
 
 /* Once, at the start, whatever the system allocator is. */
 void pym_systrim_share_decay(void);
 
-/* The user has called mallopt: hands off. */
-void pym_systrim_stop(void);
+/* The user is about to set a parameter by mallopt.  If it is one of those that are
+ * tuned here, all of them are the user's from then on; may come before the start. */
+void pym_systrim_user_tunes(int parameter);
 
-/* A block of at least PYM_SYSTRIM_LEAST bytes is about to be freed. */
-void pym_systrim_freed(size_t size, bool is_mapped);
+/* A block of at least PYM_SYSTRIM_LEAST bytes is about to be freed; its chunk has so
+ * many bytes, which for a mapped block are the whole mapping. */
+void pym_systrim_freed(size_t chunk, bool is_mapped);
 
 /* Of the blocks that a cache would keep, the program and all caches together have so
  * many bytes now. */

@@ -200,6 +200,21 @@ static void malloc_stats_reports(void)
     CHECK(strchr(text, '\n') != NULL, "malloc_stats wrote no line");
 }
 
+/* What was freed once is not mapped anew each time, whatever the kernel's page leaves
+ * between the request and the mapping.  Each is larger than what the one before left at
+ * the top of the heap. */
+static void freed_blocks_are_not_mapped_again(void)
+{
+    for (size_t i = 1; i <= 16; i++) {
+        size_t size = (i << 20) - i % 8 * 8;
+        free(opaque(malloc(size)));
+        size_t before = mallinfo2().hblks;
+        void *p = malloc(size);
+        CHECK_EQ(mallinfo2().hblks, before, "mappings with a block of %zu", size);
+        free(p);
+    }
+}
+
 /* A parameter meant for the system allocator has to reach it. */
 static void mallopt_reaches_the_system(void)
 {
@@ -235,6 +250,8 @@ static void the_calls_leave_errno(void)
 }
 
 static const struct tap_case cases[] = {
+    /* First: no larger block may have been freed. */
+    {"blocks that were freed are not mapped again", freed_blocks_are_not_mapped_again},
     {"mallinfo2 counts small blocks", mallinfo2_counts_small_blocks},
     {"mallinfo2 counts system blocks", mallinfo2_counts_system_blocks},
     {"mallinfo2 counts cached blocks as free", mallinfo2_counts_cached_blocks_as_free},

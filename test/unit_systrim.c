@@ -38,11 +38,10 @@ static void begin(void)
     fake.map_threshold = fake.trim_threshold = fake.trims = 0;
     pym_sysalloc.tune = fake_tune;
     pym_sysalloc.trim = fake_trim;
-    pym_systrim_stop();
+    pym_systrim_init();
     pym_systrim_look();
     pym_systrim_look();
     fake.trims = 0;
-    pym_systrim_init();
 }
 
 static int trims_after_looks(int looks)
@@ -112,9 +111,6 @@ static void up_and_down_goes_back_once_a_second(void)
     CHECK_EQ(trims_at(40) + trims_at(2) + trims_at(1), 0, "right after that");
     sleep_ms(1100);
     CHECK_EQ(trims_at(1), 1, "a second later");
-    pym_systrim_stop();
-    sleep_ms(1100);
-    CHECK_EQ(trims_at(40) + trims_at(2), 0, "after mallopt");
 }
 
 static void the_user_knows_better(void)
@@ -126,7 +122,9 @@ static void the_user_knows_better(void)
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         setenv(names[i][0], names[i][1], 1);
         begin();
-        pym_systrim_stop();
+        pym_options_parse("decay:0"); /* as before the start */
+        pym_systrim_init();
+        pym_options_parse("decay:250");
         pym_syscache_probe();
         pym_systrim_freed(2 * MB, true);
         CHECK_EQ(fake.map_threshold, 0, "%s", names[i][0]);
@@ -138,14 +136,8 @@ static void the_user_knows_better(void)
     if (pym_syscache_usable) { /* not on a sanitizer's allocator */
         CHECK_EQ(fake.map_threshold, 2 * MB, "nothing is set");
     }
-    begin();
-    pym_systrim_stop();
-    pym_systrim_freed(2 * MB, true);
-    CHECK_EQ(fake.map_threshold, 0, "after mallopt");
-    begin();
     pym_options_parse("decay:0");
-    pym_systrim_stop();
-    pym_systrim_init();
+    begin();
     pym_systrim_freed(2 * MB, true);
     CHECK_EQ(fake.map_threshold, 0, "with decay:0");
     pym_options_parse("decay:250");
@@ -201,6 +193,25 @@ static void jemalloc_is_told_the_decay(void)
     pym_options_parse("decay:250");
 }
 
+/* The last case: there is no way back. */
+static void mallopt_ends_it(void)
+{
+    begin();
+    pym_systrim_freed(5 * MB, true);
+    pym_systrim_user_tunes(M_ARENA_MAX);
+    pym_systrim_freed(6 * MB, true);
+    CHECK_EQ(fake.map_threshold, 6 * MB, "a parameter that is not touched here");
+    CHECK_EQ(fake.trim_threshold, 48 * MB, "a parameter that is not touched here");
+    pym_systrim_user_tunes(M_TOP_PAD);
+    CHECK_EQ(fake.trim_threshold, 12 * MB, "what glibc itself would let stay");
+    pym_systrim_freed(7 * MB, true);
+    CHECK_EQ(fake.map_threshold, 6 * MB, "after that");
+    CHECK_EQ(trims_after_looks(5) + trims_at(40) + trims_at(2), 0, "after that");
+    begin(); /* it was called before the library's start */
+    pym_systrim_freed(7 * MB, true);
+    CHECK_EQ(fake.map_threshold, 0, "before the start");
+}
+
 static const struct tap_case cases[] = {
     {"the largest mapped block counts", the_largest_mapped_block_counts},
     {"what is idle goes back once", what_is_idle_goes_back_once},
@@ -211,6 +222,7 @@ static const struct tap_case cases[] = {
     {"the user knows better", the_user_knows_better},
     {"errno is left alone", errno_is_left_alone},
     {"jemalloc is told the decay", jemalloc_is_told_the_decay},
+    {"mallopt ends it", mallopt_ends_it},
 };
 
 int main(int argc, char **argv)
