@@ -154,8 +154,13 @@ static void note_peak(int64_t all)
     }
 }
 
+/* A thread without a cache tells at once, since it has nowhere to note it. */
 static void note_lent(struct pym_syscache *cache, int64_t bytes)
 {
+    if (PYM_UNLIKELY(cache == NULL)) {
+        atomic_fetch_add_explicit(&total_lent, bytes, memory_order_relaxed);
+        return;
+    }
     int64_t lent = cache->lent += bytes;
     if (lent > TELL_BYTES || lent < -TELL_BYTES) {
         int64_t others =
@@ -205,12 +210,11 @@ void pym_syscache_pass(struct pym_syscache *cache, void *block)
             pym_systrim_freed(chunk_bytes(block), is_mapped(block));
         }
     }
+    note_lent(cache, -bytes);
     if (PYM_LIKELY(cache != NULL)) {
         cache->passed++;
-        note_lent(cache, -bytes);
     } else {
         atomic_fetch_add_explicit(&pym_syscache_stray_passed, 1, memory_order_relaxed);
-        atomic_fetch_sub_explicit(&total_lent, bytes, memory_order_relaxed);
     }
     int saved = errno;
     pym_sysalloc.free(block);
@@ -537,8 +541,8 @@ static bool is_cacheable(size_t size)
 
 void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed)
 {
-    bool cacheable = cache != NULL && is_cacheable(size);
-    if (cacheable) {
+    bool cacheable = is_cacheable(size);
+    if (cacheable && cache != NULL) {
         void *block = take_elsewhere(cache, pym_cached_class_for(size));
         if (block != NULL) {
             cache->old_hits++;
@@ -549,7 +553,9 @@ void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed)
     void *block =
         zeroed ? pym_sysalloc.calloc(1, request) : pym_sysalloc.malloc(request);
     if (cacheable && block != NULL) {
-        cache->home = pym_syscache_home(block);
+        if (cache != NULL) {
+            cache->home = pym_syscache_home(block);
+        }
         note_lent(cache, class_bytes(pym_cached_class_for(size)));
     } else if (PYM_UNLIKELY(size >= PYM_SYSHUGE_LEAST) && block != NULL) {
         pym_syshuge_made(block, size);
@@ -560,7 +566,7 @@ void *pym_syscache_miss(struct pym_syscache *cache, size_t size, bool zeroed)
 void *pym_syscache_aligned(struct pym_syscache *cache, size_t alignment, size_t size)
 {
     void *block = count_miss(cache, pym_sysalloc.memalign(alignment, size));
-    if (cache != NULL && block != NULL && pym_sysalloc.usable_size != NULL) {
+    if (block != NULL && pym_sysalloc.usable_size != NULL) {
         note_lent(cache, cacheable_bytes(pym_sysalloc.usable_size(block)));
     }
     if (PYM_UNLIKELY(size >= PYM_SYSHUGE_LEAST) && block != NULL) {
@@ -576,7 +582,7 @@ void *pym_syscache_resize(struct pym_syscache *cache, void *block, size_t usable
         pym_syshuge_resizing(block, usable);
     }
     void *moved = pym_sysalloc.realloc(block, pym_syscache_request(size));
-    if (cache != NULL && moved != NULL && pym_sysalloc.usable_size != NULL) {
+    if (moved != NULL && pym_sysalloc.usable_size != NULL) {
         note_lent(cache, cacheable_bytes(pym_sysalloc.usable_size(moved)) -
                              cacheable_bytes(usable));
     }

@@ -603,6 +603,28 @@ static void a_growing_heap_grows_ahead(void)
     end();
 }
 
+/* Those of threads at their end, which others may free. */
+static void blocks_of_no_heap_count_as_well(void)
+{
+    begin();
+    int64_t peak = pym_syscache_peak;
+    int more = 0;
+    while (more < BLOCKS - 100 && pym_syscache_peak == peak) {
+        blocks[more++] = get(50000);
+    }
+    for (int i = 0; i < 100; i++) {
+        pym_syscache_pass(&cache, pym_syscache_miss(NULL, 50000, false));
+    }
+    peak = pym_syscache_peak;
+    for (int i = 0; i < 10; i++) {
+        blocks[more++] = get(50000);
+    }
+    CHECK(pym_syscache_peak > peak, "ten blocks more are not more than ever");
+    put_all(more);
+    pym_syscache_empty(&cache);
+    CHECK_EQ(fake.live, 0, "blocks that the system never got back");
+}
+
 /* Rather than that the process grows: not at the next look, but at once. */
 static void idle_blocks_go_back_when_others_are_more_than_ever(void)
 {
@@ -723,6 +745,7 @@ static const struct tap_case cases[] = {
     {"larger classes help out", larger_classes_help_out},
     {"idle blocks go back", idle_blocks_go_back},
     {"idle classes make room", idle_classes_make_room},
+    {"blocks of no heap count as well", blocks_of_no_heap_count_as_well},
     {"a growing heap grows ahead", a_growing_heap_grows_ahead},
     {"idle blocks go back when others are more than ever",
      idle_blocks_go_back_when_others_are_more_than_ever},
