@@ -28,8 +28,9 @@ static size_t distance_for(size_t alignment)
 
 size_t pym_profile_room(size_t size, size_t alignment)
 {
+    size_t distance = distance_for(alignment);
     size_t room;
-    return __builtin_add_overflow(size, distance_for(alignment), &room) ||
+    return distance > UINT32_MAX || __builtin_add_overflow(size, distance, &room) ||
                    room > PTRDIFF_MAX
                ? 0
                : room;

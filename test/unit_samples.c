@@ -1,7 +1,9 @@
 /* samples.h: sums stay right whatever the order of births and deaths, also in a child
- * whose parent was in the middle of a change; and stacks.h and known.h. */
+ * whose parent was in the middle of a change; and stacks.h, known.h, and the room that
+ * profile.h wants. */
 #include "known.h"
 #include "lock.h"
+#include "profile.h"
 #include "samples_agree.h"
 
 #include <alloca.h>
@@ -149,12 +151,23 @@ static void addresses_are_known(void)
     }
 }
 
+/* A header can tell distances of less than 4 GiB. */
+static void room_is_had_for_what_can_be_told(void)
+{
+    CHECK(pym_profile_room(100, 16) > 100, "a small block");
+    CHECK(pym_profile_room(100, (size_t)1 << 31) > (size_t)1 << 31, "an aligned one");
+    CHECK_EQ(pym_profile_room(100, (size_t)1 << 32), 0, "one aligned to 4 GiB");
+    CHECK_EQ(pym_profile_room(SIZE_MAX - 8, 16), 0, "one that is too large");
+    CHECK_EQ(pym_profile_room(PTRDIFF_MAX, 16), 0, "one that is a bit too large");
+}
+
 static const struct tap_case cases[] = {
     {"sums of stacks are totals", sums_of_stacks_are_totals},
     {"a child goes on", a_child_goes_on},
     {"a child begins anew", a_child_begins_anew},
     {"shorter stacks are not read beyond", shorter_stacks_are_not_read_beyond},
     {"addresses are known", addresses_are_known},
+    {"room is had for what can be told", room_is_had_for_what_can_be_told},
 };
 
 int main(int argc, char **argv)
