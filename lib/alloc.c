@@ -192,7 +192,7 @@ PYM_NOINLINE void pym_alloc_free_remote(void *block, struct pym_pool *pool)
     }
     struct pym_heap *heap = pym_thread.heap;
     if (PYM_UNLIKELY(heap == NULL)) {
-        heap = pym_lifecycle_heap();
+        heap = pym_lifecycle_heap_to_free();
         if (heap == NULL) {
             pym_remote_send(pool, block);
             return;
@@ -316,7 +316,9 @@ PYM_NOINLINE void pym_alloc_free_foreign(void *block)
         }
     }
     bool had_cache = pym_thread.cache != NULL;
-    struct pym_heap *heap = own_heap();
+    struct pym_heap *heap = PYM_LIKELY(pym_thread.heap != NULL)
+                                ? pym_thread.heap
+                                : pym_lifecycle_heap_to_free();
     if (PYM_LIKELY(heap != NULL)) {
         pym_heap_tick(heap);
     }

@@ -75,6 +75,11 @@ struct pym_heap *pym_lifecycle_heap(void)
     return NULL;
 }
 
+struct pym_heap *pym_lifecycle_heap_to_free(void)
+{
+    return pym_thread.rounds == 0 ? pym_lifecycle_heap() : NULL;
+}
+
 /* Runs when the child takes its first lock, or as a handler: what comes first. */
 static void child_of_fork(void)
 {

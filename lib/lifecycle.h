@@ -15,4 +15,9 @@
  * library stands aside. */
 struct pym_heap *pym_lifecycle_heap(void);
 
+/* The same for a thread that frees: NULL also when its destructors run.  When they all
+ * have, the C library frees what is its own, and nobody would hand on a heap that was
+ * made for that. */
+struct pym_heap *pym_lifecycle_heap_to_free(void);
+
 #endif

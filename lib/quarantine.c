@@ -19,10 +19,10 @@ PYM_COLD void pym_quarantine_leave_faulty(void *block, size_t offset)
     pym_quarantine_end(block, offset);
 }
 
-/* The heap's of a thread that has not ended. */
+/* The heap's of a thread that may have one. */
 static PYM_NOINLINE struct pym_quarantine *make_quarantine(void)
 {
-    struct pym_heap *heap = pym_lifecycle_heap();
+    struct pym_heap *heap = pym_lifecycle_heap_to_free();
     return heap != NULL ? &heap->quarantine : NULL;
 }
 

@@ -194,13 +194,15 @@ static void thread_local_destructors(void)
     run_threads(with_thread_locals, 100);
 }
 
+static pthread_key_t only_key, plain_key;
+
+/* For a key that is not among the first glibc allocates something, and frees it when
+ * all destructors have run. */
 static void only_in_destructor(void *arg)
 {
-    (void)arg;
     work(11);
+    pthread_setspecific(plain_key, arg);
 }
-
-static pthread_key_t only_key;
 
 static void *allocates_only_in_destructor(void *arg)
 {
@@ -215,6 +217,14 @@ static uint64_t heaps(void)
     return s.heaps;
 }
 
+/* But for the caller's, and one that is shared at threads' ends. */
+static int heaps_are_of_the_dead(void)
+{
+    struct pymalloc_totals s;
+    pymalloc_stats(&s);
+    return s.heaps - s.heaps_orphaned > 2;
+}
+
 /* Their heaps are handed on, though our own destructor is not called as often as it
  * would be for others. */
 static void threads_that_begin_in_a_destructor(void)
@@ -223,6 +233,7 @@ static void threads_that_begin_in_a_destructor(void)
     run_threads(allocates_only_in_destructor, 200);
     CHECK(heaps() <= before + 4, "%jd heaps for two threads at a time",
           (intmax_t)(heaps() - before));
+    CHECK(!heaps_are_of_the_dead(), "a heap is a thread's that is gone");
 }
 
 static void *is_cancelled(void *arg)
@@ -354,6 +365,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < LATE; i++) {
         pthread_key_create(&late_key[i], recur);
     }
+    pthread_key_create(&plain_key, NULL);
     tss_create(&c11_key, c11_destructor);
     return TAP_RUN(cases, argc, argv);
 }
