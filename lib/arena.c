@@ -344,6 +344,9 @@ static size_t purge_arena(uint32_t index)
     list_remove(index);
     arena->free |= mask;
     arena->dirty |= failed;
+    if (PYM_UNLIKELY(failed != 0)) {
+        arena->since_ms = pym_os_now_ms();
+    }
     add_dirty(pym_count_bits(failed));
     list_insert(index);
     size_t bytes = (size_t)pym_count_bits(dirty & ~failed) << PYM_POOL_SHIFT;
@@ -369,7 +372,7 @@ bool pym_arena_has_dirty(void)
 }
 
 /* Looks at the next arenas in turn and purges those whose time has come, until so many
- * bytes went back. */
+ * bytes went back, or the kernel refused: what is locked (mlockall) it never takes. */
 static void purge_some(uint64_t now, uint64_t wait, size_t bytes)
 {
     size_t count = pym_region.end_arena - pym_region.first_arena;
@@ -384,6 +387,9 @@ static void purge_some(uint64_t now, uint64_t wait, size_t bytes)
         struct pym_arena *arena = record(index);
         if (arena->dirty != 0 && now - arena->since_ms >= wait) {
             purged += purge_arena(index);
+            if (PYM_UNLIKELY(arena->since_ms >= now)) {
+                return;
+            }
         }
     }
 }

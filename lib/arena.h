@@ -8,7 +8,7 @@
  * path does the work.
  *
  * One lock guards everything here; it is innermost, and never held across a
- * system call that gives memory back.
+ * system call that gives memory back (addresses, which few programs have to, excepted).
  */
 #ifndef PYM_ARENA_H
 #define PYM_ARENA_H
@@ -25,7 +25,7 @@ struct pym_arena {
     uint16_t free;       /* pools that can be taken */
     uint16_t taken;      /* pools that heaps have */
     uint16_t dirty;      /* of the free ones: with memory behind them */
-    uint64_t since_ms;   /* when dirty last grew */
+    uint64_t since_ms;   /* when dirty last grew, or could not be given back */
     uint64_t padding[5];
 };
 

@@ -18,10 +18,10 @@ struct pym_heaps_totals {
 /* Gives the calling thread a heap, an orphan or a new one; NULL if no memory
  * can be had.  Detach hands it on, with all that is in it. */
 struct pym_heap *pym_heaps_attach(void);
+void pym_heaps_detach(void);
 
 /* Lets a heap take samples, if the options say so; the heap may be NULL. */
 void pym_heaps_start_sampling(struct pym_heap *heap);
-void pym_heaps_detach(void);
 
 /* A block for a thread that has no heap any more, or NULL. */
 void *pym_heaps_emergency_block(unsigned cls);

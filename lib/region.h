@@ -41,6 +41,10 @@ struct pym_heap;
  *   AVAILABLE -> ACTIVE    taken from that list
  *   AVAILABLE -> SPARE     all blocks are free: kept by the heap for any class
  *   SPARE --> ACTIVE, FREE
+ *
+ * A pool all of whose blocks become free at once goes from FULL to SPARE; one that is
+ * to be ACTIVE no more, for a sample's sake or to give memory back, to AVAILABLE, SPARE
+ * or FREE; and of SPARE ones a heap has but a few, so it may be FREE instead.
  */
 enum pym_pool_state {
     PYM_POOL_FREE,
@@ -59,8 +63,8 @@ struct pym_pool {
     /* Free blocks, linked through their first words.  NULL in ACTIVE. */
     void *local;
     /* The owner's frees until something is to be done.  ACTIVE: a visit to the
-     * clock.  FULL: blocks until AVAILABLE.  AVAILABLE: blocks in use.  Means
-     * nothing in FREE and SPARE. */
+     * clock.  FULL: blocks until AVAILABLE.  AVAILABLE: blocks in use.  SPARE: 1,
+     * so that a second free is noticed.  Means nothing in FREE. */
     uint32_t countdown;
     /* Blocks that have been cut off the pool's memory so far. */
     uint16_t carved;

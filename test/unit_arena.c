@@ -29,6 +29,18 @@ int __wrap_pym_os_populate_huge(void *start, size_t size)
     return refuses_memory ? ENOMEM : __real_pym_os_populate_huge(start, size);
 }
 
+/* Whether the kernel refuses to take memory back, and how often it was asked to. */
+static bool keeps_memory;
+static unsigned asked_to_purge;
+
+int __real_pym_os_purge(void *start, size_t size);
+int __wrap_pym_os_purge(void *start, size_t size);
+int __wrap_pym_os_purge(void *start, size_t size)
+{
+    asked_to_purge++;
+    return keeps_memory ? EINVAL : __real_pym_os_purge(start, size);
+}
+
 /* Heaps by address only: this layer never looks into one. */
 static struct pym_heap *heap_number(size_t n)
 {
@@ -328,6 +340,31 @@ static void large_heaps_grow_without_memory_ahead(void)
     is_sound("when it has grown");
 }
 
+/* As it does with locked memory: asking for each arena, at each turn, would be all that
+ * the program does. */
+static void refusals_are_not_asked_for_at_once(void)
+{
+    pym_options_parse("decay:500");
+    take(320);
+    give(0, 320, 1);
+    keeps_memory = true;
+    sleep_ms(550);
+    for (int i = 0; i < 20; i++) {
+        pym_arena_make_up_for(PYM_ARENA_SIZE);
+    }
+    CHECK(asked_to_purge > 0 && asked_to_purge <= 20, "%u calls in 20 turns",
+          asked_to_purge);
+    CHECK_EQ(totals().dirty, 320, "dirty pools");
+    keeps_memory = false;
+    sleep_ms(550);
+    for (int i = 0; i < 100 && pym_arena_has_dirty(); i++) {
+        pym_arena_decay();
+        sleep_ms(15);
+    }
+    CHECK_EQ(totals().purged_bytes, 320 * PYM_POOL_SIZE, "what went back in the end");
+    is_sound("after refusals");
+}
+
 /* Memory that is wanted again before its time is up does not go back. */
 static void busy_arenas_do_not_decay(void)
 {
@@ -409,6 +446,7 @@ IN_CHILD(memory_decays)
 IN_CHILD(free_memory_makes_up_for_growth)
 IN_CHILD(large_heaps_grow_ahead)
 IN_CHILD(large_heaps_grow_without_memory_ahead)
+IN_CHILD(refusals_are_not_asked_for_at_once)
 IN_CHILD(busy_arenas_do_not_decay)
 IN_CHILD(damage_is_found)
 IN_CHILD(children_start_whole)
@@ -428,6 +466,7 @@ static const struct tap_case cases[] = {
     {"large heaps grow ahead", child_large_heaps_grow_ahead},
     {"large heaps grow without memory ahead",
      child_large_heaps_grow_without_memory_ahead},
+    {"refusals are not asked for at once", child_refusals_are_not_asked_for_at_once},
     {"busy arenas do not decay", child_busy_arenas_do_not_decay},
     {"damage is found", child_damage_is_found},
     {"children start whole", child_children_start_whole},
