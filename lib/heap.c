@@ -396,6 +396,7 @@ void pym_heap_tick(struct pym_heap *heap)
         if (pym_scavenge_is_worthwhile(heap)) {
             pym_scavenge_some(heap, now);
         }
+        pym_heaps_tend_orphans(now);
     }
 }
 
@@ -481,9 +482,8 @@ static void drop_idle_active(struct pym_heap *heap, unsigned cls)
     give_pool(heap, pool);
 }
 
-void pym_heap_purge(struct pym_heap *heap)
+void pym_heap_strip(struct pym_heap *heap)
 {
-    heap->purge_seen = atomic_load_explicit(&purge_requests, memory_order_relaxed);
     pym_remote_flush(&heap->outbox);
     pym_heap_drain(heap);
     for (unsigned cls = 0; cls < PYM_CLASSES; cls++) {
@@ -493,6 +493,13 @@ void pym_heap_purge(struct pym_heap *heap)
         give_pool(heap, pool);
     }
     pym_scavenge_all(heap);
+    pym_syscache_shed_all(&heap->cache);
+}
+
+void pym_heap_purge(struct pym_heap *heap)
+{
+    heap->purge_seen = atomic_load_explicit(&purge_requests, memory_order_relaxed);
+    pym_heap_strip(heap);
     pym_syscache_empty(&heap->cache);
 }
 

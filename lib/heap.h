@@ -101,6 +101,7 @@ struct pym_heap {
     unsigned number;              /* 1 for the first heap; set once */
     struct pym_heap *next;        /* all heaps; set once */
     struct pym_heap *next_orphan; /* only for an orphan */
+    uint64_t idle_since_ms;       /* of an orphan; 0: it has nothing to give back */
 };
 
 /* What a thread has.  All zero in a new thread, which means: no heap yet. */
@@ -147,7 +148,8 @@ void pym_heap_tick(struct pym_heap *heap);
 void pym_heap_drain(struct pym_heap *heap);
 
 /* Gives back what the heap holds for later use: pools without a block in use to
- * the arenas, cached blocks to the system allocator. */
+ * the arenas, cached blocks to the system allocator; or also what all heaps share. */
+void pym_heap_strip(struct pym_heap *heap);
 void pym_heap_purge(struct pym_heap *heap);
 
 /* All heaps but emptied ones are to purge at their next visit to a slow path. */

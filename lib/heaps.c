@@ -14,6 +14,9 @@
 
 /* Heaps are cut off mappings of this size. */
 enum { SLAB_SIZE = 65536 };
+/* An orphan keeps what it has cached for so many times the decay.  So often orphans are
+ * looked at, and so many are worked on then. */
+enum { IDLE_DECAYS = 4, TEND_PAUSE_MS = 100, TEND_MOST = 4 };
 
 static struct pym_lock lock = PYM_LOCK_INIT(PYM_RANK_HEAPS);
 
@@ -68,8 +71,10 @@ static enum pym_heap_state state_of(const struct pym_heap *heap)
                                                      memory_order_seq_cst);
 }
 
+/* In a forked child it is left as it is, so that the parent's pages are not copied. */
 static void push_orphan(struct pym_heap *heap, enum pym_heap_state state)
 {
+    heap->idle_since_ms = 0;
     heap->next_orphan = orphans;
     orphans = heap;
     totals.orphans++;
@@ -150,6 +155,7 @@ void pym_heaps_detach(void)
     pym_heap_move_bins(heap, heap->saved);
     /* models/orphans.pml: hand_on */
     push_orphan(heap, PYM_HEAP_ORPHAN);
+    heap->idle_since_ms = pym_os_now_ms();
     pym_unlock(&lock);
     /* models/orphans.pml: look_again */
     /* What came in before the state was set was not announced as an orphan's. */
@@ -167,21 +173,34 @@ void pym_heaps_note_mail(const struct pym_heap *heap)
 
 /* ---- work on orphans ---- */
 
-/* Runs work for each orphan, which is the caller's meanwhile.  What comes in after
- * the work, and before the state is set, is not announced as an orphan's: as at a
- * thread's end. */
+/* Works on an orphan, which is the caller's meanwhile.  What comes in after the work,
+ * and before the state is set, is not announced as an orphan's: as at a thread's end.
+ */
+static void work_on(struct pym_heap *heap, void (*work)(struct pym_heap *heap))
+{
+    claim(heap);
+    work(heap);
+    /* models/orphans.pml: put_back */
+    set_state(heap, PYM_HEAP_ORPHAN);
+    /* models/orphans.pml: look_again_after_work */
+    pym_heaps_note_mail(heap);
+}
+
 static void for_each_orphan(void (*work)(struct pym_heap *heap))
 {
     pym_lock(&lock);
     for (struct pym_heap *heap = orphans; heap != NULL; heap = heap->next_orphan) {
-        claim(heap);
-        work(heap);
-        /* models/orphans.pml: put_back */
-        set_state(heap, PYM_HEAP_ORPHAN);
-        /* models/orphans.pml: look_again_after_work */
-        pym_heaps_note_mail(heap);
+        work_on(heap, work);
     }
     pym_unlock(&lock);
+}
+
+static void drain(struct pym_heap *heap)
+{
+    if (!pym_inbox_empty(&heap->inbox)) {
+        heap->idle_since_ms = pym_os_now_ms();
+        pym_heap_drain(heap);
+    }
 }
 
 void pym_heaps_drain_orphans(void)
@@ -191,7 +210,37 @@ void pym_heaps_drain_orphans(void)
     }
     /* models/orphans.pml: take_down */
     atomic_store_explicit(&orphan_mail, false, memory_order_seq_cst);
-    for_each_orphan(pym_heap_drain);
+    for_each_orphan(drain);
+}
+
+/* Those that wait longest are adopted last, if ever. */
+static void strip_idle(uint64_t now_ms)
+{
+    uint64_t wait = IDLE_DECAYS * PYM_OPTION(decay);
+    int left = TEND_MOST;
+    for (struct pym_heap *heap = orphans; heap != NULL && left > 0;
+         heap = heap->next_orphan) {
+        uint64_t since = heap->idle_since_ms;
+        if (since != 0 && now_ms >= since && now_ms - since >= wait) {
+            heap->idle_since_ms = 0;
+            work_on(heap, pym_heap_strip);
+            left--;
+        }
+    }
+}
+
+void pym_heaps_tend_orphans(uint64_t now_ms)
+{
+    static _Atomic uint64_t next_ms;
+    if (PYM_LIKELY(now_ms < atomic_load_explicit(&next_ms, memory_order_relaxed))) {
+        return;
+    }
+    atomic_store_explicit(&next_ms, now_ms + TEND_PAUSE_MS, memory_order_relaxed);
+    pym_heaps_drain_orphans();
+    if (pym_lock_try(&lock)) {
+        strip_idle(now_ms);
+        pym_unlock(&lock);
+    }
 }
 
 /* In a child of a fork that caught its lock held.  Guarded by that lock. */

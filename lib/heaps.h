@@ -34,6 +34,10 @@ void pym_heaps_note_mail(const struct pym_heap *heap);
  * pools that have become free are given back. */
 void pym_heaps_drain_orphans(void);
 
+/* To be called now and then, with the time: what orphans keep for the next thread goes
+ * back when none has come for a while. */
+void pym_heaps_tend_orphans(uint64_t now_ms);
+
 /* Purges the calling thread's heap and all orphans, and asks the heaps of other
  * threads to follow. */
 void pym_heaps_purge(void);

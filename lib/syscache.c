@@ -253,7 +253,7 @@ static void tell_granted(struct pym_syscache *cache)
     }
 }
 
-void pym_syscache_empty(struct pym_syscache *cache)
+void pym_syscache_shed_all(struct pym_syscache *cache)
 {
     for (unsigned cls = 0; cls < PYM_CACHED_CLASSES; cls++) {
         struct pym_syscache_bin *bin = &cache->bin[cls];
@@ -261,6 +261,11 @@ void pym_syscache_empty(struct pym_syscache *cache)
     }
     grant(cache, -cache->left);
     tell_granted(cache);
+}
+
+void pym_syscache_empty(struct pym_syscache *cache)
+{
+    pym_syscache_shed_all(cache);
     note_lent(cache, -pym_transfer_empty());
 }
 

@@ -194,7 +194,9 @@ extern _Atomic uint64_t pym_syscache_stray_passed PYM_HIDDEN;
 /* The most bytes that all caches had from the system so far, to some 64 KiB. */
 extern _Atomic int64_t pym_syscache_peak PYM_HIDDEN;
 
-/* Returns everything to the system. */
+/* Returns all blocks that it keeps to the system, or those that wait for any heap as
+ * well. */
+void pym_syscache_shed_all(struct pym_syscache *cache);
 void pym_syscache_empty(struct pym_syscache *cache);
 
 /* Returns what has not been wanted for a while; called now and then.  Not in a copy of

@@ -202,6 +202,61 @@ static void falls_when_threads_are_gone(void)
     fell("after a thread freed another's blocks", before, peak, rss_kb(), 9);
 }
 
+/* ------------------------------------------------- what ended threads had cached */
+
+enum { ENDING = 8, CACHED = 100, CACHED_SIZE = 2000 };
+
+static pthread_barrier_t all_are_there;
+
+static void *fill_cache(void *arg)
+{
+    void **mine = blocks + (size_t)arg * CACHED;
+    for (int i = 0; i < CACHED; i++) {
+        mine[i] = malloc(CACHED_SIZE);
+    }
+    pthread_barrier_wait(&all_are_there);
+    for (int i = 0; i < CACHED; i++) {
+        free(mine[i]);
+    }
+    return NULL;
+}
+
+static uint64_t cached_blocks(void)
+{
+    struct pymalloc_totals totals;
+    pymalloc_stats(&totals);
+    return totals.large_cached;
+}
+
+/* No thread comes to adopt their heaps; one that is busy with small blocks sees to it.
+ */
+static void caches_of_ended_threads_go_back(void)
+{
+    pthread_t thread[ENDING];
+    malloc_trim(0);
+    pthread_barrier_init(&all_are_there, NULL, ENDING);
+    for (size_t i = 0; i < ENDING; i++) {
+        pthread_create(&thread[i], NULL, fill_cache, (void *)i);
+    }
+    for (size_t i = 0; i < ENDING; i++) {
+        pthread_join(thread[i], NULL);
+    }
+    uint64_t kept = cached_blocks();
+    CHECK(kept > ENDING * CACHED / 2, "only %ju blocks were cached", (uintmax_t)kept);
+    double end = now_seconds() + 10;
+    uint64_t left = kept;
+    while (left > kept / 10 && now_seconds() < end) {
+        allocate_some(20000, SIZE);
+        for (int i = 0; i < 20000; i++) {
+            free(blocks[i]);
+        }
+        left = cached_blocks();
+    }
+    tap_note("%ju blocks, then %ju", (uintmax_t)kept, (uintmax_t)left);
+    CHECK(left <= kept / 10, "%ju of %ju blocks are left", (uintmax_t)left,
+          (uintmax_t)kept);
+}
+
 static void large_blocks_go_back_too(void)
 {
     enum { COUNT = 8000, LARGE = 20000 };
@@ -265,6 +320,7 @@ static const struct tap_case cases[] = {
     {"RSS falls after scattered frees", falls_after_scattered_frees},
     {"RSS falls under scattered blocks", falls_under_scattered_blocks},
     {"RSS falls when the threads are gone", falls_when_threads_are_gone},
+    {"what ended threads had cached goes back", caches_of_ended_threads_go_back},
     {"large blocks go back while the topmost is in use",
      large_blocks_go_back_below_one_in_use},
     {"large blocks go back at malloc_trim", large_blocks_go_back_too},
