@@ -222,7 +222,11 @@ if $runs; then
     check "check of programs that would not" program_no
     check "check of a process that runs on it" process_yes
     check "check of a process that does not" process_no
-    check "check of a process that is linked with the archive" process_static
+    if [ -e "$archive" ]; then
+        check "check of a process that is linked with the archive" process_static
+    else
+        skip "check of a process that is linked with the archive" "this build has none"
+    fi
     if [ -n "$jemalloc" ]; then
         check "check of a process with another allocator in front" process_behind
     else
