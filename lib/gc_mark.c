@@ -49,6 +49,15 @@ void gc_many_add(struct gc_collection *run, struct pygc_header *header, size_t c
     *entry = (struct gc_many){header, count};
 }
 
+/* What is no candidate may have its note from before the table was forgotten, and is
+ * not in it; the count of an empty entry means nothing. */
+void gc_many_count_one(struct gc_collection *run, const struct pygc_header *header)
+{
+    if (run->many_size != 0) {
+        find(run->many, run->many_size, header)->count++;
+    }
+}
+
 size_t *gc_many_count(struct gc_collection *run, const struct pygc_header *header)
 {
     return &find(run->many, run->many_size, header)->count;

@@ -50,8 +50,10 @@ enum {
 
 /* ---- notes ---- */
 
-/* The table of objects with many references: entering one, its count there. */
+/* The table of objects with many references: entering one, a reference more to one, its
+ * count there. */
 void gc_many_add(struct gc_collection *run, struct pygc_header *header, size_t count);
+void gc_many_count_one(struct gc_collection *run, const struct pygc_header *header);
 size_t *gc_many_count(struct gc_collection *run, const struct pygc_header *header);
 void gc_many_forget(struct gc_collection *run);
 
@@ -111,7 +113,7 @@ PYM_INLINE void gc_count_reference(void **slot, void *arg)
     if (PYM_LIKELY(note - least < GC_MANY - 1 - least)) {
         *at = (uint8_t)(note + 1);
     } else if (note == GC_MANY) {
-        ++*gc_many_count(run, header);
+        gc_many_count_one(run, header);
     } else if (note == GC_MANY - 1) {
         *at = GC_MANY;
         gc_many_add(run, header, GC_MANY);

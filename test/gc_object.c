@@ -681,6 +681,31 @@ static void resurrection_spares_what_is_reached(void)
     end();
 }
 
+/* With more references to something that is no garbage, since it is not tracked or is
+ * frozen, than fit into a byte. */
+static void garbage_may_share_what_is_no_candidate(void)
+{
+    const pygc_type *kinds[] = {types.leaf, types.node};
+    for (size_t k = 0; k < COUNT_OF(kinds); k++) {
+        begin();
+        struct node *shared = make(kinds[k]);
+        pygc_freeze(heap);
+        struct node *first = ring(types.node, 300), *node = first;
+        pygc_store(first, &first->other, final_ring(2, 0));
+        pygc_decref(first->other);
+        for (int i = 1; i < 300; i++) {
+            node = node->next;
+            pygc_store(node, &node->other, shared);
+        }
+        pygc_decref(shared);
+        pygc_decref(first);
+        CHECK_EQ(pygc_collect(heap, 2), 302, "garbage");
+        CHECK_EQ(seen.finalized, 2, "finalized");
+        CHECK_EQ(seen.deallocated, 303, "with what it shared");
+        end();
+    }
+}
+
 static void finalizers_may_break_cycles_and_collect(void)
 {
     for (long value = 2; value <= 3; value++) {
@@ -1135,6 +1160,7 @@ static const struct tap_case cases[] = {
     {"a collection leaves no notes", a_collection_leaves_no_notes},
     {"finalizers run once", finalizers_run_once},
     {"resurrection spares what is reached", resurrection_spares_what_is_reached},
+    {"garbage may share what is no candidate", garbage_may_share_what_is_no_candidate},
     {"finalizers may break cycles and collect",
      finalizers_may_break_cycles_and_collect},
     {"finalizers may allocate much", finalizers_may_allocate_much},

@@ -223,6 +223,25 @@ static void many_references(void)
     end();
 }
 
+/* More references from garbage than fit into a byte, to what is no candidate. */
+static void garbage_shares_what_is_frozen(void)
+{
+    enum { RING = 300 };
+    begin(PYGC_DEBUG_TORTURE);
+    struct node *shared = make(small);
+    pygc_freeze(heap);
+    struct node *first = make_ring(small, RING), *node = first;
+    do {
+        pygc_store(node, &node->b, shared);
+        node = node->a;
+    } while (node != first);
+    pygc_decref(shared);
+    pygc_decref(first);
+    (void)finish();
+    CHECK_EQ(deaths, RING + 1, "freed");
+    end();
+}
+
 /* ---- what the program does in between ---- */
 
 /* References move, and never lie still: none of them may be lost. */
@@ -584,6 +603,7 @@ static const struct tap_case cases[] = {
     {"garbage that refers to garbage", garbage_that_refers_to_garbage},
     {"one large group", one_large_group},
     {"objects with many references", many_references},
+    {"garbage shares what is frozen", garbage_shares_what_is_frozen},
     {"what moves lives", what_moves_lives},
     {"what hides behind the new lives", what_hides_behind_the_new_lives},
     {"objects die in hand", objects_die_in_hand},
