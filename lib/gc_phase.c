@@ -265,11 +265,12 @@ static bool remark_suspects(struct gc_cycle *cycle)
     return follow(cycle) && walk_suspects(cycle, push_root);
 }
 
-/* Those that have been cleared leave the list. */
+/* Those that have been cleared leave the list, which may be dropped half done. */
 static bool keep_suspects(struct gc_cycle *cycle)
 {
     while (cycle->at < cycle->suspects.count) {
-        struct pygc_header *header = cycle->suspects.at[cycle->at++];
+        struct pygc_header *header = cycle->suspects.at[cycle->at];
+        cycle->suspects.at[cycle->at++] = NULL;
         uint8_t *note = gc_note_at(&cycle->run, header);
         bool is_there = gc_is_still_there(cycle, header);
         if (is_there && gc_is_count(*note)) {

@@ -444,6 +444,50 @@ static void at_every_slice(void (*fn)(struct scene *), size_t step)
     }
 }
 
+/* Large objects are suspects, since all were taken from their owners before one slice;
+ * they die before a later one, and the collection is put an end to after another. */
+static bool move_and_drop_many(size_t until_moved, size_t until_dropped)
+{
+    enum { MANY = 60 };
+    struct node *owner[MANY], *moved[MANY];
+    begin(PYGC_DEBUG_TORTURE);
+    for (size_t i = 0; i < MANY; i++) {
+        owner[i] = make(small);
+        owner[i]->a = make(large);
+    }
+    bool more = true;
+    for (size_t i = 0; i < until_moved && more; i++) {
+        more = pygc_step(heap, 1000);
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        moved[i] = pygc_take(&owner[i]->a);
+    }
+    for (size_t i = 0; i < until_dropped && more; i++) {
+        more = pygc_step(heap, 1000);
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        pygc_decref(moved[i]);
+    }
+    (void)pygc_step(heap, 1000);
+    CHECK_EQ(pygc_collect(heap, 2), 0, "all had been freed");
+    CHECK_EQ(deaths, MANY, "freed, after %zu slices and %zu", until_moved,
+             until_dropped);
+    for (size_t i = 0; i < MANY; i++) {
+        pygc_decref(owner[i]);
+    }
+    end();
+    return more;
+}
+
+static void large_suspects_die_and_are_forgotten(void)
+{
+    enum { STRIDE = 5 };
+    for (size_t i = 0; move_and_drop_many(i, 0); i += STRIDE) {
+        for (size_t k = 1; move_and_drop_many(i, k); k++) {
+        }
+    }
+}
+
 static void objects_die_in_hand(void)
 {
     at_every_slice(die_in_hand, 1);
@@ -607,6 +651,7 @@ static const struct tap_case cases[] = {
     {"what moves lives", what_moves_lives},
     {"what hides behind the new lives", what_hides_behind_the_new_lives},
     {"objects die in hand", objects_die_in_hand},
+    {"large suspects die and are forgotten", large_suspects_die_and_are_forgotten},
     {"objects move in hand", objects_move_in_hand},
     {"weak references save suspects", weak_references_save},
     {"a whole collection instead", a_whole_collection_instead},
