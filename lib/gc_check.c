@@ -146,7 +146,7 @@ bool gc_check_keep(struct pygc_heap *heap, struct pygc_header *header)
 {
     struct gc_watch *watch = &heap->watch;
     size_t bytes = gc_block_bytes(header);
-    bool in_hand = gc_is_large(header) && gc_large_of(header)->in_hand;
+    bool in_hand = gc_is_large(header) && gc_large_of(header)->in_hand != 0;
     if (!gc_verifies(heap) || in_hand || bytes > DEAD_BYTES_MOST || !has_ring(watch)) {
         return false;
     }

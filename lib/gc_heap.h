@@ -85,10 +85,10 @@ struct gc_large {
     struct gc_large *next, *prev; /* in the heap's list: the latest first */
     struct pygc_heap *heap;
     struct gc_large *next_pending;
-    size_t size;    /* bytes of the block */
-    uint32_t index; /* in the collector's list of suspects */
-    uint8_t note;   /* as a byte of gc_scratch.h */
-    bool in_hand;   /* the collector has it in a list: see gc_take_off_hand */
+    size_t size;     /* bytes of the block */
+    uint32_t index;  /* in the collector's list of suspects */
+    uint8_t note;    /* as a byte of gc_scratch.h */
+    uint8_t in_hand; /* lists of the collector that have it: see gc_take_off_hand */
     uint64_t padding;
     struct pygc_header header;
 };
@@ -300,8 +300,9 @@ int gc_count_types(struct pygc_heap *heap, pygc_census_fn *visit, void *arg);
 
 size_t gc_block_bytes(const struct pygc_header *header);
 
-/* Takes note that the collector has an object in no list any more.  False if it has
- * died meanwhile, which large ones that are in one wait for with their memory. */
+/* Takes note that a list of a collection in slices has an object no more.  False if it
+ * has died meanwhile; the memory of a large one waits until it is in no list: it may be
+ * a suspect and on the stack. */
 bool gc_take_off_hand(struct pygc_header *header);
 
 /* Frees an object that nothing refers to and whose references are gone already. */

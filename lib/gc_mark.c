@@ -167,11 +167,13 @@ static struct pygc_header *pop(struct gc_collection *run)
             return NULL;
         }
     }
+    if (PYM_LIKELY(!run->is_sliced)) {
+        return header;
+    }
     if (!gc_take_off_hand(header)) {
         return NULL;
     }
-    if (PYM_UNLIKELY(run->is_sliced) && !pym_region_owns(header) &&
-        gc_is_huge(header)) {
+    if (!pym_region_owns(header) && gc_is_huge(header)) {
         run->huge = header;
         return NULL;
     }

@@ -157,9 +157,10 @@ PYM_INLINE bool gc_is_root(struct gc_collection *run, const struct pygc_header *
 PYM_INLINE void gc_take_in_hand(struct gc_collection *run, struct gc_vector *list,
                                 struct pygc_header *header)
 {
-    run->failed |= !gc_vector_push(list, header);
-    if (PYM_UNLIKELY(run->is_sliced) && !pym_region_owns(header)) {
-        gc_large_of(header)->in_hand = !run->failed;
+    if (PYM_UNLIKELY(!gc_vector_push(list, header))) {
+        run->failed = true;
+    } else if (PYM_UNLIKELY(run->is_sliced) && !pym_region_owns(header)) {
+        gc_large_of(header)->in_hand++;
     }
 }
 

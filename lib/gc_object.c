@@ -85,7 +85,7 @@ static void free_memory(struct pygc_heap *heap, struct pygc_header *header)
     if (!gc_is_large(header)) {
         gc_scratch_forget(heap, header);
         free_block(header);
-    } else if (gc_large_of(header)->in_hand) {
+    } else if (gc_large_of(header)->in_hand != 0) {
         header->bits = GC_LARGE;
     } else {
         pym_alloc_free(gc_large_of(header));
@@ -142,11 +142,13 @@ bool gc_take_off_hand(struct pygc_header *header)
         return true;
     }
     struct gc_large *large = gc_large_of(header);
-    large->in_hand = false;
+    large->in_hand--;
     if ((header->bits & GC_LIVE) != 0) {
         return true;
     }
-    pym_alloc_free(large);
+    if (large->in_hand == 0) {
+        pym_alloc_free(large);
+    }
     return false;
 }
 

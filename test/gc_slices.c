@@ -444,6 +444,38 @@ static void at_every_slice(void (*fn)(struct scene *), size_t step)
     }
 }
 
+/* One that is looked at in parts, taken from its only owner before one slice, dies
+ * before a later one.  Whether there was such a slice. */
+static bool move_and_drop_large(size_t until_moved, size_t until_dropped)
+{
+    begin(PYGC_DEBUG_TORTURE);
+    struct node *owner = make(small);
+    struct wide *moved = pygc_alloc_var(heap, wide, 2000);
+    owner->a = (struct node *)moved;
+    bool more = true;
+    for (size_t i = 0; i < until_moved && more; i++) {
+        more = pygc_step(heap, 1000);
+    }
+    CHECK(pygc_take(&owner->a) == moved, "moved");
+    for (size_t i = 0; i < until_dropped && more; i++) {
+        more = pygc_step(heap, 1000);
+    }
+    pygc_decref(moved);
+    (void)finish();
+    CHECK_EQ(deaths, 1, "freed, after %zu slices and %zu", until_moved, until_dropped);
+    pygc_decref(owner);
+    end();
+    return more;
+}
+
+static void large_objects_die_in_two_lists(void)
+{
+    for (size_t i = 0; move_and_drop_large(i, 0); i++) {
+        for (size_t k = 1; move_and_drop_large(i, k); k++) {
+        }
+    }
+}
+
 /* Large objects are suspects, since all were taken from their owners before one slice;
  * they die before a later one, and the collection is put an end to after another. */
 static bool move_and_drop_many(size_t until_moved, size_t until_dropped)
@@ -651,6 +683,7 @@ static const struct tap_case cases[] = {
     {"what moves lives", what_moves_lives},
     {"what hides behind the new lives", what_hides_behind_the_new_lives},
     {"objects die in hand", objects_die_in_hand},
+    {"large objects die in two lists", large_objects_die_in_two_lists},
     {"large suspects die and are forgotten", large_suspects_die_and_are_forgotten},
     {"objects move in hand", objects_move_in_hand},
     {"weak references save suspects", weak_references_save},
