@@ -67,6 +67,24 @@ static void finalize_garbage(struct gc_collection *run)
     }
 }
 
+/* What a finalizer has untracked or frozen is looked at no more: it lives, and what it
+ * refers to has references that are not counted. */
+static void note_garbage(struct pygc_header *header, struct gc_collection *run)
+{
+    if (gc_is_candidate(run, header)) {
+        gc_note_candidate(header, run);
+    } else {
+        *gc_note_at(run, header) = GC_REACHABLE;
+    }
+}
+
+static void count_from_garbage(struct pygc_header *header, struct gc_collection *run)
+{
+    if (!gc_is_reachable(run, header)) {
+        gc_count_from(header, run);
+    }
+}
+
 void gc_keep_garbage(struct gc_collection *run)
 {
     struct gc_vector *garbage = &run->garbage;
@@ -75,10 +93,10 @@ void gc_keep_garbage(struct gc_collection *run)
     run->swept = UINTPTR_MAX;
     gc_many_forget(run);
     for (size_t i = 0; i < garbage->count; i++) {
-        gc_note_candidate(garbage_at(run, i), run);
+        note_garbage(garbage_at(run, i), run);
     }
     for (size_t i = 0; i < garbage->count && !run->failed; i++) {
-        gc_count_from(garbage_at(run, i), run);
+        count_from_garbage(garbage_at(run, i), run);
     }
     for (size_t i = 0; i < garbage->count && !run->failed; i++) {
         gc_follow_root(garbage_at(run, i), run);
@@ -113,7 +131,7 @@ static void spare_resurrected(struct gc_collection *run)
         garbage_at(run, i)->refs--;
     }
     for (size_t i = run->garbage.count; i < count; i++) {
-        pygc_decref(gc_object_of(garbage_at(run, i))); /* it has others */
+        pygc_decref(gc_object_of(garbage_at(run, i)));
     }
 }
 

@@ -63,6 +63,10 @@ static void on_finalize(void *object)
         CHECK_EQ(pygc_collect(heap, 2), 0, "a collection in a collection");
     } else if (node->value == 4) {
         allocate_much(node);
+    } else if (node->value == 5) { /* no candidate any more */
+        pygc_untrack(object);
+    } else if (node->value == 6) {
+        pygc_freeze(heap);
     }
 }
 
@@ -681,6 +685,27 @@ static void resurrection_spares_what_is_reached(void)
     end();
 }
 
+/* What a finalizer saves is reached by way of what one has untracked, or frozen. */
+static void finalizers_may_untrack_and_freeze(void)
+{
+    for (long value = 5; value <= 6; value++) {
+        begin();
+        struct node *first = final_ring(3, 1);
+        struct node *second = first->next, *third = second->next;
+        second->value = value;
+        pygc_decref(first);
+        CHECK_EQ(pygc_collect(heap, 2), 0, "garbage");
+        CHECK_EQ(seen.finalized, 3, "finalized");
+        CHECK_EQ(seen.deallocated, 0, "deallocated");
+        CHECK(second->next == third && third->next == first, "the ring");
+        pygc_unfreeze(heap);
+        pygc_track(second);
+        pygc_decref(seen.saved);
+        CHECK_EQ(pygc_collect(heap, 2), 3, "garbage again");
+        end();
+    }
+}
+
 /* With more references to something that is no garbage, since it is not tracked or is
  * frozen, than fit into a byte. */
 static void garbage_may_share_what_is_no_candidate(void)
@@ -1160,6 +1185,7 @@ static const struct tap_case cases[] = {
     {"a collection leaves no notes", a_collection_leaves_no_notes},
     {"finalizers run once", finalizers_run_once},
     {"resurrection spares what is reached", resurrection_spares_what_is_reached},
+    {"finalizers may untrack and freeze", finalizers_may_untrack_and_freeze},
     {"garbage may share what is no candidate", garbage_may_share_what_is_no_candidate},
     {"finalizers may break cycles and collect",
      finalizers_may_break_cycles_and_collect},
