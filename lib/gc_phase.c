@@ -302,7 +302,9 @@ static bool join_suspects(struct gc_cycle *cycle)
 {
     while (cycle->at < cycle->suspects.count) {
         size_t index = cycle->at++;
-        if (gc_is_still_there(cycle, cycle->suspects.at[index])) {
+        struct pygc_header *header = cycle->suspects.at[index];
+        /* One that waits to be released has neither type nor count. */
+        if (gc_is_still_there(cycle, header) && gc_is_candidate(&cycle->run, header)) {
             gc_groups_join(&cycle->groups, &cycle->run, &cycle->suspects, index);
         }
         if (gc_is_over(cycle, 1)) {

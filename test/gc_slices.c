@@ -476,6 +476,46 @@ static void large_objects_die_in_two_lists(void)
     }
 }
 
+/* One is suspected with what it refers to, since it was taken from its only owner; it
+ * dies, and the other waits to be released. */
+static bool move_and_drop_slowly(size_t until_moved, size_t until_dropped)
+{
+    enum { GARBAGE = 40 };
+    begin(PYGC_DEBUG_TORTURE);
+    struct node *owner = make(small), *moved = make(small);
+    owner->a = moved;
+    moved->a = make(small);
+    for (size_t i = 0; i < GARBAGE; i++) {
+        pygc_decref(make_ring(small, 1));
+    }
+    bool more = true;
+    for (size_t i = 0; i < until_moved && more; i++) {
+        more = pygc_step(heap, 1000);
+    }
+    CHECK(pygc_take(&owner->a) == moved, "moved");
+    for (size_t i = 0; i < until_dropped && more; i++) {
+        more = pygc_step(heap, 1000);
+    }
+    pygc_set_release_budget(heap, 1);
+    pygc_decref(moved);
+    (void)finish();
+    pygc_set_release_budget(heap, 0);
+    (void)pygc_release(heap, 0);
+    CHECK_EQ(deaths, GARBAGE + 2, "freed, after %zu slices and %zu", until_moved,
+             until_dropped);
+    pygc_decref(owner);
+    end();
+    return more;
+}
+
+static void suspects_wait_for_release(void)
+{
+    for (size_t i = 0; move_and_drop_slowly(i, 0); i++) {
+        for (size_t k = 1; move_and_drop_slowly(i, k); k++) {
+        }
+    }
+}
+
 /* Large objects are suspects, since all were taken from their owners before one slice;
  * they die before a later one, and the collection is put an end to after another. */
 static bool move_and_drop_many(size_t until_moved, size_t until_dropped)
@@ -684,6 +724,7 @@ static const struct tap_case cases[] = {
     {"what hides behind the new lives", what_hides_behind_the_new_lives},
     {"objects die in hand", objects_die_in_hand},
     {"large objects die in two lists", large_objects_die_in_two_lists},
+    {"suspects wait for release", suspects_wait_for_release},
     {"large suspects die and are forgotten", large_suspects_die_and_are_forgotten},
     {"objects move in hand", objects_move_in_hand},
     {"weak references save suspects", weak_references_save},
