@@ -21,18 +21,17 @@ static void silence_weak_slots(struct gc_collection *run)
     }
 }
 
-static void clear_weak_references(struct gc_collection *run)
+/* Links those that have callbacks to *due. */
+static void clear_weak_references(struct gc_collection *run, pygc_weakref **due)
 {
-    pygc_weakref *due = NULL;
     if ((run->kinds & GC_HAS_WEAK_SLOTS) != 0) {
         silence_weak_slots(run);
     }
     for (size_t i = 0; i < run->garbage.count; i++) {
         if ((garbage_at(run, i)->bits & GC_WEAK) != 0) {
-            gc_weak_clear(run->heap, garbage_at(run, i), &due);
+            gc_weak_clear(run->heap, garbage_at(run, i), due);
         }
     }
-    gc_weak_call(&due);
 }
 
 /* ---- finalizers ---- */
@@ -116,13 +115,13 @@ void gc_keep_garbage(struct gc_collection *run)
     garbage->count = kept;
 }
 
-/* Finalizers may have stored references to garbage anywhere: looks for what they
- * have brought back to life, among the garbage alone, each with one reference held,
- * and drops that from the list. */
+/* Finalizers and callbacks may have stored references to garbage anywhere: looks for
+ * what they have brought back to life, among the garbage alone, each with one reference
+ * held, and drops that from the list. */
 static void spare_resurrected(struct gc_collection *run)
 {
     size_t count = run->garbage.count;
-    run->failed |= !gc_scratch_prepare(run->heap); /* for what finalizers allocated */
+    run->failed |= !gc_scratch_prepare(run->heap); /* for what they allocated */
     run->scratch = run->heap->scratch;
     run->held = 1;
     gc_keep_garbage(run);
@@ -132,6 +131,27 @@ static void spare_resurrected(struct gc_collection *run)
     }
     for (size_t i = run->garbage.count; i < count; i++) {
         pygc_decref(gc_object_of(garbage_at(run, i)));
+    }
+}
+
+/* Callbacks of weak references can find garbage by looking at all objects, and both
+ * they and finalizers can make weak references to it, with callbacks again. */
+static void tell_of_garbage(struct gc_collection *run)
+{
+    bool finalizes = (run->kinds & GC_HAS_FINALIZER) != 0;
+    pygc_weakref *due = NULL;
+    if ((run->kinds & (GC_HAS_WEAK | GC_HAS_WEAK_SLOTS)) != 0) {
+        clear_weak_references(run, &due);
+    }
+    while (due != NULL || finalizes) {
+        hold(run);
+        gc_weak_call(&due);
+        if (finalizes) {
+            finalize_garbage(run);
+            finalizes = false;
+        }
+        spare_resurrected(run);
+        clear_weak_references(run, &due);
     }
 }
 
@@ -268,15 +288,7 @@ static uint64_t end_garbage(struct gc_collection *run)
     if ((run->heap->debug & PYGC_DEBUG_TORTURE) != 0) {
         shuffle(run);
     }
-    if ((run->kinds & (GC_HAS_WEAK | GC_HAS_WEAK_SLOTS)) != 0) {
-        clear_weak_references(run);
-    }
-    if ((run->kinds & GC_HAS_FINALIZER) != 0) {
-        hold(run);
-        finalize_garbage(run);
-        spare_resurrected(run);
-        clear_weak_references(run); /* of what finalizers have made */
-    }
+    tell_of_garbage(run);
     if ((run->heap->debug & PYGC_DEBUG_SAVE) != 0) {
         save_garbage(run);
         return 0;

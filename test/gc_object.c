@@ -851,6 +851,53 @@ static void callbacks_may_collect(void)
     }
 }
 
+static int take_last_of_all(void *object, void *arg)
+{
+    (void)arg;
+    seen.saved = object;
+    return 0;
+}
+
+/* Makes another weak reference to the garbage that it has found, or takes a reference.
+ */
+static void on_death_look_around(pygc_weakref *ref, void *arg)
+{
+    (void)ref;
+    seen.called++;
+    (void)pygc_objects(heap, PYGC_ALL, take_last_of_all, NULL);
+    if (arg != NULL) {
+        *(pygc_weakref **)arg =
+            pygc_weakref_new(seen.saved, on_death_look_around, NULL);
+    } else {
+        pygc_incref(seen.saved);
+    }
+}
+
+static void callbacks_may_find_garbage(void)
+{
+    const pygc_type *kinds[] = {types.node, types.visited, types.final, types.big};
+    for (size_t k = 0; k < 2 * COUNT_OF(kinds); k++) {
+        begin();
+        pygc_weakref *late = NULL;
+        struct node *first = ring(kinds[k / 2], 3);
+        track_ring(first);
+        struct node *second = first->next, *third = second->next;
+        pygc_weakref *ref =
+            pygc_weakref_new(first, on_death_look_around, k % 2 != 0 ? &late : NULL);
+        pygc_decref(first);
+        CHECK_EQ(pygc_collect(heap, 0), 0, "garbage that was found");
+        CHECK_EQ(seen.called, 1 + k % 2, "callbacks");
+        CHECK_EQ(seen.deallocated, 0, "deallocated");
+        CHECK(second->next == third && third->next == first, "the ring is broken");
+        CHECK(pygc_weakref_get(ref) == NULL, "the weak reference is not clear");
+        pygc_decref(seen.saved);
+        CHECK_EQ(pygc_collect(heap, 2), 3, "garbage again");
+        pygc_weakref_free(ref);
+        pygc_weakref_free(late);
+        end();
+    }
+}
+
 static void garbage_is_not_told_of_garbage(void)
 {
     begin();
@@ -1194,6 +1241,7 @@ static const struct tap_case cases[] = {
     {"weak references are cleared", weak_references_are_cleared},
     {"weak references to garbage are cleared", weak_references_to_garbage_are_cleared},
     {"callbacks may collect", callbacks_may_collect},
+    {"callbacks may find garbage", callbacks_may_find_garbage},
     {"garbage is not told of garbage", garbage_is_not_told_of_garbage},
     {"collections run by themselves", collections_run_by_themselves},
     {"freed objects do not count", freed_objects_do_not_count},
