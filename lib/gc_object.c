@@ -378,8 +378,10 @@ PYM_EXPORT void pygc_track(void *object)
     if (!gc_is_large(header)) {
         gc_heap_list_pool(heap, pym_region_pool_of(header), 0);
     } else {
-        unlink_large(heap, gc_large_of(header));
-        link_large(heap, gc_large_of(header));
+        struct gc_large *large = gc_large_of(header);
+        unlink_large(heap, large);
+        link_large(heap, large);
+        large->note = GC_NO_CANDIDATE; /* slices come by it no more */
     }
 }
 

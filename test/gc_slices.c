@@ -303,6 +303,32 @@ static void what_hides_behind_the_new_lives(void)
     end();
 }
 
+/* Before any slice: a large object is moved to where the collector has been. */
+static void tracking_again_meanwhile(void)
+{
+    enum { MANY = 60 };
+    struct node *node[MANY];
+    bool more = true;
+    for (size_t slices = 1; more; slices++) {
+        begin(PYGC_DEBUG_TORTURE);
+        for (size_t i = 0; i < MANY; i++) {
+            node[i] = make(large);
+            node[i]->a = make(small);
+        }
+        for (size_t i = 0; i < slices && more; i++) {
+            more = pygc_step(heap, 1000);
+        }
+        pygc_untrack(node[0]);
+        pygc_track(node[0]);
+        CHECK_EQ(pygc_collect(heap, 2), 0, "after %zu slices", slices);
+        CHECK_EQ(deaths, 0, "died, but can be reached");
+        for (size_t i = 0; i < MANY; i++) {
+            pygc_decref(node[i]);
+        }
+        end();
+    }
+}
+
 /* Builds garbage and what looks like it, does so many slices, and tells how. */
 struct scene {
     struct node *kept[40];
@@ -723,6 +749,7 @@ static const struct tap_case cases[] = {
     {"what moves lives", what_moves_lives},
     {"what hides behind the new lives", what_hides_behind_the_new_lives},
     {"objects die in hand", objects_die_in_hand},
+    {"tracking again meanwhile", tracking_again_meanwhile},
     {"large objects die in two lists", large_objects_die_in_two_lists},
     {"suspects wait for release", suspects_wait_for_release},
     {"large suspects die and are forgotten", large_suspects_die_and_are_forgotten},
