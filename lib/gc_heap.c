@@ -144,11 +144,11 @@ void gc_heap_set_trigger(struct pygc_heap *heap)
 {
     enum { DEBUG = PYGC_DEBUG_TORTURE | PYGC_DEBUG_FAIL | PYGC_DEBUG_VERIFY };
     bool always = (heap->debug & DEBUG) != 0 || gc_has_pending(heap);
-    unsigned threshold = heap->enabled && heap->paused == 0 ? heap->threshold[0] : 0;
-    heap->trigger = always           ? 0
-                    : threshold == 0 ? UINT32_MAX
-                    : heap->cycle    ? gc_cycle_interval(heap)
-                                     : threshold + 1;
+    bool never = !heap->enabled || heap->paused != 0 || heap->threshold[0] == 0;
+    heap->trigger = always        ? 0
+                    : never       ? UINT32_MAX
+                    : heap->cycle ? gc_cycle_interval(heap)
+                                  : gc_heap_due_at(heap);
 }
 
 void gc_heap_set_birth(struct pygc_heap *heap, unsigned generation)

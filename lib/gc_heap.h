@@ -225,6 +225,13 @@ PYM_INLINE bool gc_has_pending(const struct pygc_heap *heap)
            heap->watch.pending.count != 0;
 }
 
+/* The count[0] from which on generation 0 is due: never that of the highest threshold.
+ */
+PYM_INLINE unsigned gc_heap_due_at(const struct pygc_heap *heap)
+{
+    return heap->threshold[0] < UINT32_MAX ? heap->threshold[0] + 1 : UINT32_MAX;
+}
+
 /* Notes that a pool may have objects of a generation younger than the oldest. */
 void gc_heap_list_pool(struct pygc_heap *heap, struct pym_pool *pool,
                        unsigned generation);

@@ -225,7 +225,7 @@ static void set_pace(struct gc_cycle *cycle)
 {
     enum { FEWEST = 16, LEAST_NS = 20000 };
     struct pygc_heap *heap = cycle->run.heap;
-    uint64_t threshold = heap->threshold[0] + 1;
+    uint64_t threshold = gc_heap_due_at(heap);
     cycle->allowance =
         gc_expected_objects(heap) * GC_SLICED_GROWTH / 16 + 4 * threshold;
     /* Half as much again, since the estimate may be wrong. */

@@ -740,6 +740,17 @@ static void steps_with_nothing_to_do(void)
     end();
 }
 
+static void a_threshold_as_high_as_can_be(void)
+{
+    static const unsigned threshold[3] = {UINT32_MAX, 10, 10};
+    begin(0);
+    pygc_set_threshold(heap, threshold);
+    pygc_decref(make_ring(small, 3));
+    (void)finish();
+    CHECK_EQ(deaths, 3, "freed");
+    end();
+}
+
 static const struct tap_case cases[] = {
     {"garbage is found", garbage_is_found},
     {"garbage that refers to garbage", garbage_that_refers_to_garbage},
@@ -763,6 +774,7 @@ static const struct tap_case cases[] = {
     {"a finalizer resurrects", a_finalizer_resurrects},
     {"garbage is bounded", garbage_is_bounded},
     {"steps with nothing to do", steps_with_nothing_to_do},
+    {"a threshold as high as can be", a_threshold_as_high_as_can_be},
 };
 
 int main(int argc, char **argv)
