@@ -286,7 +286,8 @@ static void set_deadline(struct gc_cycle *cycle, uint64_t ns)
         cycle->deadline = 0;
         cycle->fuel = (int64_t)(gc_heap_random(cycle->run.heap) % TORTURE);
     } else {
-        cycle->deadline = gc_now() + ns;
+        uint64_t now = gc_now();
+        cycle->deadline = ns < UINT64_MAX - now ? now + ns : UINT64_MAX;
         cycle->fuel = GC_REFUEL;
     }
 }

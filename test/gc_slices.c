@@ -740,6 +740,18 @@ static void steps_with_nothing_to_do(void)
     end();
 }
 
+static void all_the_time_there_is(void)
+{
+    enum { RINGS = 5000 };
+    begin(0);
+    for (size_t i = 0; i < RINGS; i++) {
+        pygc_decref(make_ring(small, 2));
+    }
+    CHECK_EQ(pygc_step(heap, UINT64_MAX), 0, "more is left");
+    CHECK_EQ(deaths, RINGS * 2, "freed");
+    end();
+}
+
 static void a_threshold_as_high_as_can_be(void)
 {
     static const unsigned threshold[3] = {UINT32_MAX, 10, 10};
@@ -774,6 +786,7 @@ static const struct tap_case cases[] = {
     {"a finalizer resurrects", a_finalizer_resurrects},
     {"garbage is bounded", garbage_is_bounded},
     {"steps with nothing to do", steps_with_nothing_to_do},
+    {"all the time there is", all_the_time_there_is},
     {"a threshold as high as can be", a_threshold_as_high_as_can_be},
 };
 
