@@ -288,6 +288,13 @@ static void finalize_all(struct pygc_heap *heap)
     }
 }
 
+static void end_cycle(struct pygc_heap *heap)
+{
+    if (heap->cycle != NULL) {
+        gc_cycle_abandon(heap);
+    }
+}
+
 static void dealloc_one(struct pygc_header *header, void *arg)
 {
     size_t *count = arg;
@@ -341,9 +348,7 @@ PYM_EXPORT size_t pygc_heap_destroy(pygc_heap *heap, unsigned flags)
     size_t left = 0;
     gc_check_use(heap, "destroys it", NULL);
     heap->enabled = false;
-    if (heap->cycle != NULL) {
-        gc_cycle_abandon(heap);
-    }
+    end_cycle(heap);
     heap->debug &= PYGC_DEBUG_LEAKS;
     (void)pygc_release(heap, 0);
     gc_free_dead(heap, true);
@@ -354,7 +359,9 @@ PYM_EXPORT size_t pygc_heap_destroy(pygc_heap *heap, unsigned flags)
         finalize_all(heap);
         (void)pygc_release(heap, 0);
     }
-    heap->releasing = true; /* what a dealloc drops goes with the rest */
+    end_cycle(heap);         /* that one of these has begun */
+    heap->collecting = true; /* so that no dealloc begins any more */
+    heap->releasing = true;  /* what a dealloc drops goes with the rest */
     gc_each_object(heap, dealloc_one, &left);
     free_memory(heap);
     pym_os_unmap(heap, sizeof(*heap));

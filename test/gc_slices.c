@@ -621,6 +621,60 @@ static void destroying_meanwhile(void)
     at_every_slice(destroy, 1);
 }
 
+static void step(void *object)
+{
+    finalized++;
+    (void)pygc_step(pygc_heap_of(object), 0);
+}
+
+static void count_death_and_collect(void *object)
+{
+    deaths++;
+    CHECK_EQ(pygc_collect(pygc_heap_of(object), 2), 0, "found");
+    CHECK_EQ(pygc_step(pygc_heap_of(object), 0), 0, "more is left");
+}
+
+/* Notes that are left in pools would be taken for references to what the next heap has
+ * there. */
+static void destroy_while_collecting(void (*dealloc)(void *object))
+{
+    enum { STEPS = 10, OTHERS = 1500 };
+    static struct node *next[OTHERS];
+    static const struct pygc_slot slots[] = {{0, 2, PYGC_STRONG, NULL}};
+    struct pygc_type_spec spec = {.name = "stepping",
+                                  .size = sizeof(struct node),
+                                  .slots = slots,
+                                  .slot_count = 1,
+                                  .finalize = step,
+                                  .dealloc = dealloc};
+    pygc_type *stepping = pygc_type_new(&spec);
+    begin(0);
+    for (int i = 0; i < OTHERS; i++) {
+        (void)make_ring(small, 1);
+    }
+    for (int i = 0; i < STEPS; i++) {
+        pygc_decref(make_ring(stepping, 1));
+    }
+    CHECK_EQ(pygc_heap_destroy(heap, 0), STEPS + OTHERS, "left");
+    CHECK_EQ(finalized, STEPS, "finalized");
+    CHECK_EQ(deaths, STEPS + OTHERS, "freed");
+    begin(0);
+    for (int i = 0; i < OTHERS; i++) {
+        next[i] = make(small);
+    }
+    CHECK_EQ(pygc_collect(heap, 2), 0, "found in the next heap");
+    for (int i = 0; i < OTHERS; i++) {
+        pygc_decref(next[i]);
+    }
+    end();
+}
+
+static void collecting_while_a_heap_is_destroyed(void)
+{
+    destroy_while_collecting(count_death);
+    destroy_while_collecting(count_death_and_collect);
+}
+
 /* ---- finalizers and weak references ---- */
 
 static size_t called;
@@ -782,6 +836,7 @@ static const struct tap_case cases[] = {
     {"freezing meanwhile", freezing_meanwhile},
     {"forking meanwhile", forking_meanwhile},
     {"destroying meanwhile", destroying_meanwhile},
+    {"collecting while a heap is destroyed", collecting_while_a_heap_is_destroyed},
     {"weak callbacks", weak_callbacks},
     {"a finalizer resurrects", a_finalizer_resurrects},
     {"garbage is bounded", garbage_is_bounded},

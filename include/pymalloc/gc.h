@@ -345,8 +345,8 @@ size_t pygc_finalize_run(pygc_heap *heap);
 /* ---- collecting ---- */
 
 /* Collects generation 0, 1 or 2 and all younger ones.  Returns the number of garbage
- * objects that were found; 0 if a collection is running already; -1 with ENOMEM if
- * it had to give up, which loses nothing, or EINVAL. */
+ * objects that were found; 0 if a collection is running already, or the heap frees its
+ * last objects; -1 with ENOMEM if it had to give up, which loses nothing, or EINVAL. */
 ptrdiff_t pygc_collect(pygc_heap *heap, int generation);
 
 /*
