@@ -62,9 +62,7 @@ static void add_reference(void *const *slot, const void *object, void *arg)
 static void follow_from(struct drawing *drawing, size_t at)
 {
     for (; at < drawing->headers.count && !drawing->failed; at++) {
-        if (gc_is_ready(header_at(drawing, at))) {
-            gc_each_reference(header_at(drawing, at), add_reference, drawing);
-        }
+        gc_each_reference(header_at(drawing, at), add_reference, drawing);
     }
 }
 
@@ -243,9 +241,7 @@ static void draw_edges(struct drawing *drawing, uint32_t node)
 {
     drawing->from = node;
     drawing->not_drawn = 0;
-    if (gc_is_ready(header_at(drawing, node))) {
-        gc_each_reference(header_at(drawing, node), draw_edge, drawing);
-    }
+    gc_each_reference(header_at(drawing, node), draw_edge, drawing);
     if (drawing->not_drawn != 0) {
         struct pym_writer *writer = &drawing->writer;
         pym_writer_print(
@@ -297,9 +293,7 @@ static bool count_edges(struct drawing *drawing)
         return false;
     }
     for (size_t node = 0; node < count; node++) {
-        if (gc_is_ready(header_at(drawing, node))) {
-            gc_each_reference(header_at(drawing, node), count_edge, drawing);
-        }
+        gc_each_reference(header_at(drawing, node), count_edge, drawing);
     }
     count_own(drawing, &drawing->map.heap->garbage);
     count_own(drawing, &drawing->map.heap->deferred);

@@ -38,9 +38,7 @@ static void mark_if_root(struct pygc_header *header, void *arg)
     mark(NULL, object, marking);
     while (marking->stack.count > 0 && !marking->failed) {
         struct pygc_header *next = marking->stack.at[--marking->stack.count];
-        if (gc_is_ready(next)) {
-            gc_each_reference(next, mark, marking);
-        }
+        gc_each_reference(next, mark, marking);
     }
 }
 
@@ -108,10 +106,7 @@ static void add_edge(void *const *slot, const void *object, void *arg)
 static void each_edge_from(struct gc_graph *graph, uint32_t node, gc_reference_fn *fn,
                            struct edges *edges)
 {
-    struct pygc_header *header = gc_graph_header(graph, node);
-    if (gc_is_ready(header)) {
-        gc_each_reference(header, fn, edges);
-    }
+    gc_each_reference(gc_graph_header(graph, node), fn, edges);
 }
 
 static bool make_edges(struct gc_graph *graph)

@@ -69,7 +69,7 @@ static void visit_referrer(struct pygc_header *header, void *arg)
 {
     struct visit *visit = arg;
     visit->object = gc_object_of(header);
-    if (visit->result == 0) {
+    if (visit->result == 0 && gc_is_ready(header)) {
         (void)pygc_referents(visit->object, visit_if_target, visit);
     }
 }
@@ -269,9 +269,7 @@ static void count_references(struct pygc_header *header, void *arg)
 {
     struct census *census = arg;
     census->from = entry_of(census, header);
-    if (gc_is_ready(header)) {
-        gc_each_reference(header, count_reference, census);
-    }
+    gc_each_reference(header, count_reference, census);
 }
 
 /* False with no memory. */

@@ -120,9 +120,7 @@ static void hold(void *const *slot, const void *object, void *arg)
 
 static void hold_referents(struct pygc_header *header, void *arg)
 {
-    if (gc_is_ready(header)) {
-        gc_each_reference(header, hold, arg);
-    }
+    gc_each_reference(header, hold, arg);
 }
 
 size_t gc_map_unaccounted(const struct gc_map *map, const struct pygc_header *header)

@@ -168,7 +168,6 @@ static struct pygc_header *new_large(struct pygc_heap *heap, size_t payload)
     large->heap = heap;
     large->size = size;
     link_large(heap, large);
-    large->header.bits = GC_LARGE;
     return &large->header;
 }
 
@@ -199,7 +198,6 @@ static struct pygc_header *new_small(struct pygc_heap *heap, size_t payload)
         return NULL;
     }
     pym_track_allocated(header, size);
-    header->bits = 0;
     zero_payload(header, cls, payload);
     return header;
 }
@@ -231,10 +229,12 @@ static PYM_COLD bool do_what_is_due(struct pygc_heap *heap,
     return true;
 }
 
+/* What is born between slices has a generation from the start, unless it is to be
+ * tracked later: that would tell that it has been. */
 PYM_INLINE void *begin_life(struct pygc_heap *heap, const struct pygc_type *type,
-                            struct pygc_header *header)
+                            struct pygc_header *header, uint32_t bits)
 {
-    header->bits |= heap->birth | type->birth;
+    header->bits = bits | type->birth | (heap->birth & type->birth_mask);
     header->refs = 1;
     return gc_object_of(header);
 }
@@ -247,11 +247,12 @@ static PYM_NOINLINE void *new_object(struct pygc_heap *heap,
         !do_what_is_due(heap, type, payload)) {
         return NULL;
     }
+    bool is_small = PYM_LIKELY(payload <= PYM_SMALL_MAX - sizeof(struct pygc_header));
     struct pygc_header *header =
-        PYM_LIKELY(payload <= PYM_SMALL_MAX - sizeof(struct pygc_header))
-            ? new_small(heap, payload)
-            : new_large(heap, payload);
-    return PYM_LIKELY(header != NULL) ? begin_life(heap, type, header) : NULL;
+        is_small ? new_small(heap, payload) : new_large(heap, payload);
+    return PYM_LIKELY(header != NULL)
+               ? begin_life(heap, type, header, is_small ? 0 : GC_LARGE)
+               : NULL;
 }
 
 PYM_EXPORT void *pygc_alloc(pygc_heap *heap, const pygc_type *type)
@@ -265,9 +266,8 @@ PYM_EXPORT void *pygc_alloc(pygc_heap *heap, const pygc_type *type)
     }
     *bin = pym_link_get(header);
     pym_track_allocated(header, sizeof(*header) + type->size);
-    header->bits = 0;
     zero_payload(header, type->cls, type->size);
-    return begin_life(heap, type, header);
+    return begin_life(heap, type, header, 0);
 }
 
 PYM_EXPORT void *pygc_alloc_var(pygc_heap *heap, const pygc_type *type, size_t n)
@@ -337,8 +337,10 @@ PYM_EXPORT void *pygc_realloc_var(void *object, size_t n)
     }
     size_t kept = type->size - sizeof(size_t) + (n < old ? n : old) * type->item_size;
     memcpy(moved + sizeof(size_t), (char *)object + sizeof(size_t), kept);
-    struct pygc_header *to = pygc_header_of(moved);
-    to->bits |= header->bits & (GC_TRACKED | GC_FINALIZED);
+    pygc_header_of(moved)->bits |= header->bits & GC_FINALIZED;
+    if ((header->bits & GC_TRACKED) != 0) {
+        pygc_track(moved);
+    }
     gc_free_object(heap, header);
     return moved;
 }

@@ -22,22 +22,22 @@ static int pass_visited(void *object, void *arg)
     return 0;
 }
 
+bool gc_is_ready(const struct pygc_header *header)
+{
+    const struct pygc_type *type = gc_type_of(header);
+    return !gc_is_traversed(type) || !type->is_cyclic ||
+           (header->bits & (GC_TRACKED | GC_GENERATION)) != 0;
+}
+
 void gc_each_reference(struct pygc_header *header, gc_reference_fn *fn, void *arg)
 {
     const struct pygc_type *type = gc_type_of(header);
     struct each each = {fn, arg};
     if (!gc_is_traversed(type)) {
         gc_each_strong_slot(type, gc_object_of(header), pass_slot, &each);
-    } else {
+    } else if (gc_is_ready(header)) {
         (void)type->traverse(gc_object_of(header), pass_visited, &each);
     }
-}
-
-bool gc_is_ready(const struct pygc_header *header)
-{
-    const struct pygc_type *type = gc_type_of(header);
-    return !gc_is_traversed(type) || !type->is_cyclic ||
-           (header->bits & (GC_TRACKED | GC_GENERATION)) != 0;
 }
 
 struct place {

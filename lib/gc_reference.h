@@ -12,12 +12,12 @@
 /* Of an object: in a slot, or, with NULL, visited by traverse. */
 typedef void gc_reference_fn(void *const *slot, const void *object, void *arg);
 
-/* Calls fn for every reference of an object. */
-void gc_each_reference(struct pygc_header *header, gc_reference_fn *fn, void *arg);
-
 /* Whether an object's references may be asked for: where traverse tells them, it need
  * not be able to before the object is tracked for the first time. */
 bool gc_is_ready(const struct pygc_header *header);
+
+/* Calls fn for every reference of an object; not at all if it is not ready. */
+void gc_each_reference(struct pygc_header *header, gc_reference_fn *fn, void *arg);
 
 /* Where the first of an object's references to another is, in words: see
  * gc_check_describe_slot. */

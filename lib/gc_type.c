@@ -113,6 +113,8 @@ static bool add(struct pygc_type *type)
     type->index = last + 1;
     type->birth = type->index << GC_TYPE_SHIFT |
                   (type->is_cyclic && type->traverse == NULL ? GC_TRACKED : 0);
+    bool is_untracked = type->is_cyclic && type->traverse != NULL;
+    type->birth_mask = ~(is_untracked ? (uint32_t)GC_GENERATION : 0);
     gc_types[type->index] = type;
     return true;
 }

@@ -25,10 +25,11 @@ struct pygc_type {
     struct gc_run single; /* the strong slots, if they are one run, or none */
     bool is_single;
     bool is_cyclic;
-    bool is_plain;  /* its death is no more than dropping its strong slots */
-    uint8_t cls;    /* of an object without items */
-    bool is_small;  /* it is in a pool */
-    uint32_t birth; /* what a new header's bits get from the type */
+    bool is_plain;       /* its death is no more than dropping its strong slots */
+    uint8_t cls;         /* of an object without items */
+    bool is_small;       /* it is in a pool */
+    uint32_t birth;      /* what a new header's bits get from the type */
+    uint32_t birth_mask; /* and which of the heap's */
     size_t size;
     size_t item_size;
     /* Strong slots of the object, of an item, weak ones of both: in this order. */

@@ -156,9 +156,6 @@ static void verify_object(struct pygc_header *header, void *arg)
 {
     struct map *map = arg;
     const struct pygc_type *type = gc_type_of(header);
-    if (!gc_is_ready(header)) {
-        return;
-    }
     map->from = header;
     gc_each_reference(header, verify_reference, map);
     if (type->compared != NULL) {

@@ -19,7 +19,7 @@ struct list {
 };
 
 static struct {
-    pygc_type *node, *leaf, *big, *list, *visited, *closure, *scope, *odd;
+    pygc_type *node, *leaf, *big, *list, *visited, *big_visited, *closure, *scope, *odd;
 } types;
 
 static pygc_heap *heap;
@@ -72,6 +72,10 @@ static void make_types(void)
     spec.traverse = visit_node;
     spec.clear = clear_node;
     types.visited = pygc_type_new(&spec);
+    spec.name = "big visited";
+    spec.size = 10000;
+    types.big_visited = pygc_type_new(&spec);
+    spec.size = sizeof(struct node);
     struct pygc_type_spec list = {.name = "list",
                                   .size = sizeof(struct list),
                                   .item_size = sizeof(void *),
@@ -324,6 +328,44 @@ static void a_census_asks_traverse_when_it_may(void)
     CHECK_EQ(census.referrers, 1, "referrers");
     CHECK_EQ(census.unaccounted, 1, "unaccounted");
     pygc_decref(a);
+    end();
+}
+
+static int count_object(void *object, void *arg)
+{
+    (void)object;
+    ++*(size_t *)arg;
+    return 0;
+}
+
+static int count_step(void *object, size_t unaccounted, void *arg)
+{
+    (void)unaccounted;
+    return count_object(object, arg);
+}
+
+/* Nor by anything else that looks at all objects, whenever it was born. */
+static void traverse_is_not_asked_before(void)
+{
+    begin(0);
+    size_t referrers = 0, steps = 0;
+    struct node *young = make(types.visited);
+    young->next = UNREADY;
+    pygc_decref(ring(&types.scope, 1, 1));
+    CHECK(pygc_step(heap, 1), "it takes more than a slice");
+    struct node *between = make(types.visited), *large = make(types.big_visited);
+    between->next = large->next = UNREADY;
+    CHECK_EQ(pygc_referrers(young, count_object, &referrers), 0, "stopped");
+    CHECK_EQ(referrers, 0, "referrers");
+    CHECK_EQ(pygc_why_alive(between, count_step, &steps), 1, "steps");
+    CHECK_EQ(pygc_verify(heap), 0, "faults");
+    CHECK_EQ(census_of_visited().references, 0, "references");
+    has(dot_text(NULL, 5, 4), "not tracked");
+    while (pygc_step(heap, 1)) {
+    }
+    CHECK_EQ(pygc_verify(heap), 0, "faults");
+    young->next = between->next = large->next = NULL;
+    pygc_decref(young), pygc_decref(between), pygc_decref(large);
     end();
 }
 
@@ -1392,6 +1434,7 @@ static const struct tap_case cases[] = {
     {"a census is printed", a_census_is_printed},
     {"an empty heap is printed", an_empty_heap_is_printed},
     {"a census asks traverse when it may", a_census_asks_traverse_when_it_may},
+    {"traverse is not asked before", traverse_is_not_asked_before},
     {"ages are bounded", ages_are_bounded},
     {"ages of those made at other times", ages_of_those_made_at_other_times},
     {"generations are counted", generations_are_counted},
