@@ -156,7 +156,9 @@ void gc_weak_call(pygc_weakref **due)
         pygc_weakref *ref = *due;
         unlink_ref(ref);
         link_ref(&ref->heap->weak_cleared, ref);
-        ref->callback(ref, ref->arg);
+        if (ref->callback != NULL) { /* or silenced by a callback that collects */
+            ref->callback(ref, ref->arg);
+        }
     }
 }
 

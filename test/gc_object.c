@@ -915,6 +915,25 @@ static void garbage_is_not_told_of_garbage(void)
     end();
 }
 
+/* Two are due, the second of which belongs to garbage that the first finds by
+ * collecting, and that saves itself. */
+static void garbage_is_silenced_when_due(void)
+{
+    begin();
+    struct node *target = make(types.node), *owner = final_ring(1, 1);
+    pygc_weakref *ref = pygc_weakref_new(target, on_death_collect, NULL);
+    owner->weak = pygc_weakref_new(target, on_death, NULL);
+    pygc_decref(owner);
+    pygc_decref(target);
+    CHECK_EQ(seen.called, 1, "callbacks");
+    CHECK(seen.saved == owner, "the garbage has not saved itself");
+    CHECK(pygc_weakref_get(owner->weak) == NULL, "a weak reference is not clear");
+    pygc_weakref_free(ref);
+    pygc_decref(owner);
+    CHECK_EQ(pygc_collect(heap, 2), 1, "garbage again");
+    end();
+}
+
 /* ---- steering and seeing ---- */
 
 static int count_visit(void *object, void *arg)
@@ -1247,6 +1266,7 @@ static const struct tap_case cases[] = {
     {"callbacks may collect", callbacks_may_collect},
     {"callbacks may find garbage", callbacks_may_find_garbage},
     {"garbage is not told of garbage", garbage_is_not_told_of_garbage},
+    {"garbage is silenced when due", garbage_is_silenced_when_due},
     {"collections run by themselves", collections_run_by_themselves},
     {"freed objects do not count", freed_objects_do_not_count},
     {"frozen objects are left alone", frozen_objects_are_left_alone},
