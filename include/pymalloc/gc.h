@@ -320,9 +320,10 @@ static inline void pygc_immortalize(void *object)
 /* ---- weak references ---- */
 
 /* A weak reference to an object of a PYGC_WEAKREFABLE type.  When the object is about
- * to die it is cleared, and callback, unless NULL, is called once with it and arg;
- * but not if it is freed before that, or dies with its target as part of the same
- * garbage (PYGC_WEAK).  NULL with EINVAL or ENOMEM. */
+ * to die it is cleared, and callback, unless NULL, is called once with it and arg; but
+ * not if it is freed before that, nor once a collection has found the object whose slot
+ * it is in (PYGC_WEAK) to be garbage, even if a finalizer brings that back to life.
+ * NULL with EINVAL or ENOMEM. */
 pygc_weakref *pygc_weakref_new(void *object,
                                void (*callback)(pygc_weakref *ref, void *arg),
                                void *arg);
