@@ -116,17 +116,27 @@ void gc_mark_slot_of_part(void **slot, void *arg)
 
 /* ---- marking ---- */
 
-static int is_tracked_visitor(void *object, void *arg)
+/* Whether an object is tracked, or may be later: an immutable one that has lived
+ * through a collection has stopped being tracked. */
+static bool may_be_tracked(const struct pygc_header *header)
+{
+    const struct pygc_type *type = gc_type_of(header);
+    bool has_stopped =
+        (type->flags & PYGC_IMMUTABLE) != 0 && gc_generation_of(header) != 0;
+    return (header->bits & GC_TRACKED) != 0 || (type->is_cyclic && !has_stopped);
+}
+
+static int find_tracked(void *object, void *arg)
 {
     bool *found = arg;
-    *found |= pygc_is_tracked(object) != 0;
+    *found |= may_be_tracked(pygc_header_of(object));
     return 0;
 }
 
 void gc_untrack_immutable(struct pygc_header *header)
 {
     bool found = false;
-    (void)pygc_referents(gc_object_of(header), is_tracked_visitor, &found);
+    (void)pygc_referents(gc_object_of(header), find_tracked, &found);
     if (!found) {
         header->bits &= ~(uint32_t)GC_TRACKED;
     }

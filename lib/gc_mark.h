@@ -260,7 +260,8 @@ void gc_mark_slot_of_part(void **slot, void *arg);
 void gc_mark_all(const struct pygc_type *type, void *object,
                  struct gc_marking *at_hand);
 
-/* Stops tracking an immutable object that refers to nothing tracked. */
+/* Stops tracking an immutable object that refers to nothing that is tracked, or may be.
+ */
 void gc_untrack_immutable(struct pygc_header *header);
 
 /* Objects of the oldest generation are not written to. */

@@ -609,6 +609,42 @@ static void immutable_objects_stop_being_tracked(void)
     end();
 }
 
+/* Not if something that they refer to may be tracked later, and they be in a cycle. */
+static void immutable_objects_wait_for_what_is_to_be_tracked(void)
+{
+    begin();
+    struct node *pair = make(types.pair), *late = make(types.visited);
+    struct node *outer = make(types.pair);
+    pygc_store(pair, &pair->next, late);
+    pygc_store(outer, &outer->next, pair);
+    (void)pygc_collect(heap, 0);
+    (void)pygc_collect(heap, 1);
+    CHECK(pygc_is_tracked(pair), "a pair with what is tracked later");
+    CHECK(pygc_is_tracked(outer), "a pair with that pair");
+    pygc_store(late, &late->next, outer);
+    pygc_track(late);
+    pygc_decref(pair);
+    pygc_decref(outer);
+    pygc_decref(late);
+    CHECK_EQ(pygc_collect(heap, 2), 3, "garbage");
+    end();
+}
+
+static void immutable_objects_may_refer_to_such(void)
+{
+    begin();
+    struct node *inner = make(types.pair), *outer = make(types.pair);
+    pygc_store(outer, &outer->next, inner);
+    for (int generation = 0; generation < 2; generation++) {
+        (void)pygc_collect(heap, generation);
+    }
+    CHECK(!pygc_is_tracked(inner), "an empty pair");
+    CHECK(!pygc_is_tracked(outer), "a pair with an empty one");
+    pygc_decref(inner);
+    pygc_decref(outer);
+    end();
+}
+
 /* In pools that have long ceased to be allocated from. */
 static void middle_aged_garbage_is_found(void)
 {
@@ -1251,6 +1287,9 @@ static const struct tap_case cases[] = {
      late_tracking_is_noticed_by_young_collections},
     {"what clear leaves is counted", what_clear_leaves_is_counted},
     {"immutable objects stop being tracked", immutable_objects_stop_being_tracked},
+    {"immutable objects wait for what is to be tracked",
+     immutable_objects_wait_for_what_is_to_be_tracked},
+    {"immutable objects may refer to such", immutable_objects_may_refer_to_such},
     {"middle-aged garbage is found", middle_aged_garbage_is_found},
     {"a collection leaves no notes", a_collection_leaves_no_notes},
     {"finalizers run once", finalizers_run_once},

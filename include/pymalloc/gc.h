@@ -85,7 +85,7 @@ enum {
     PYGC_WEAKREFABLE = 2,    /* may have weak references to it */
     PYGC_IMMUTABLE = 4,      /* its slots do not change once the object is tracked and
                                 has lived through a collection; it stops being tracked
-                                if nothing that it refers to is */
+                                if nothing that it refers to is or may be */
     PYGC_LEAST_FLAG_FREE = 8 /* higher bits must be zero */
 };
 
