@@ -45,6 +45,43 @@ static bool makes_sense(const struct pygc_type_spec *spec)
     return true;
 }
 
+static bool is_in_items(const struct pygc_slot *slot)
+{
+    return (slot->kind & PYGC_ITEMS) != 0;
+}
+
+static bool lies_before(const void *a, const void *b)
+{
+    const struct pygc_slot *left = a, *right = b;
+    return is_in_items(left) != is_in_items(right) ? is_in_items(right)
+                                                   : left->offset < right->offset;
+}
+
+static bool overlap(const struct pygc_slot *slot, const struct pygc_slot *next)
+{
+    uint64_t end = slot->offset + (uint64_t)slot->count * sizeof(void *);
+    return is_in_items(slot) == is_in_items(next) && next->offset < end;
+}
+
+/* A pointer in two slots would be dropped twice.  0, EINVAL or ENOMEM. */
+static int find_overlap(const struct pygc_type_spec *spec)
+{
+    struct gc_vector slots = {NULL, 0, 0};
+    int error = 0;
+    for (size_t i = 0; i < spec->slot_count && error == 0; i++) {
+        void *slot = (void *)(uintptr_t)&spec->slots[i];
+        if (spec->slots[i].count != 0 && !gc_vector_push(&slots, slot)) {
+            error = ENOMEM;
+        }
+    }
+    gc_vector_sort(&slots, lies_before);
+    for (size_t i = 1; i < slots.count && error == 0; i++) {
+        error = overlap(slots.at[i - 1], slots.at[i]) ? EINVAL : 0;
+    }
+    gc_vector_free(&slots);
+    return error;
+}
+
 /* Copies the slots of one kind to runs; their number. */
 static uint16_t copy_runs(struct gc_run *runs, const struct pygc_type_spec *spec,
                           unsigned kind)
@@ -121,8 +158,9 @@ static bool add(struct pygc_type *type)
 
 PYM_EXPORT pygc_type *pygc_type_new(const struct pygc_type_spec *spec)
 {
-    if (!makes_sense(spec)) {
-        errno = EINVAL;
+    int error = makes_sense(spec) ? find_overlap(spec) : EINVAL;
+    if (error != 0) {
+        errno = error;
         return NULL;
     }
     size_t runs = spec->slot_count * sizeof(struct gc_run);

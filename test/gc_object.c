@@ -427,6 +427,11 @@ static void bad_types_are_refused(void)
                                   kind = {0, 1, 64, NULL},
                                   item = {0, 1, PYGC_ITEMS, NULL},
                                   count = {0, 1, 0, NULL};
+    static const struct pygc_slot twice[] = {{16, 1, 0, NULL}, {0, 3, 0, NULL}},
+                                  weak_too[] = {{8, 1, PYGC_WEAK, NULL},
+                                                {8, 1, 0, NULL}},
+                                  items[] = {{0, 2, PYGC_ITEMS, NULL},
+                                             {8, 1, PYGC_ITEMS, NULL}};
     const struct {
         const char *what;
         struct pygc_type_spec spec;
@@ -441,6 +446,11 @@ static void bad_types_are_refused(void)
         {"no room for the count", {.name = "x", .size = 0, .item_size = 8}},
         {"a slot in the count's place",
          {.name = "x", .size = 8, .item_size = 8, .slots = &count, .slot_count = 1}},
+        {"a slot twice", {.name = "x", .size = 32, .slots = twice, .slot_count = 2}},
+        {"a slot that is also weak",
+         {.name = "x", .size = 32, .slots = weak_too, .slot_count = 2}},
+        {"a slot of an item twice",
+         {.name = "x", .size = 8, .item_size = 16, .slots = items, .slot_count = 2}},
         {"clear alone", {.name = "x", .size = 32, .clear = clear_node}},
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
@@ -448,6 +458,21 @@ static void bad_types_are_refused(void)
         CHECK(pygc_type_new(&bad[i].spec) == NULL && errno == EINVAL, "%s",
               bad[i].what);
     }
+}
+
+static void slots_may_adjoin(void)
+{
+    static const struct pygc_slot slots[] = {{16, 2, 0, NULL},
+                                             {16, 0, 0, NULL},
+                                             {8, 1, PYGC_WEAK, NULL},
+                                             {8, 1, PYGC_ITEMS, NULL},
+                                             {0, 1, PYGC_ITEMS, NULL}};
+    struct pygc_type_spec spec = {.name = "adjoining",
+                                  .size = 32,
+                                  .item_size = 16,
+                                  .slots = slots,
+                                  .slot_count = COUNT_OF(slots)};
+    CHECK(pygc_type_new(&spec) != NULL, "slots side by side");
 }
 
 static void types_tell_what_can_be_in_a_cycle(void)
@@ -1277,6 +1302,7 @@ static const struct tap_case cases[] = {
     {"releasing can be cut into slices", releasing_can_be_cut_into_slices},
     {"items are counted and moved", items_are_counted_and_moved},
     {"bad types are refused", bad_types_are_refused},
+    {"slots may adjoin", slots_may_adjoin},
     {"types tell what can be in a cycle", types_tell_what_can_be_in_a_cycle},
     {"cycles are found", cycles_are_found},
     {"popular objects are found", popular_objects_are_found},

@@ -61,7 +61,7 @@ enum {
 };
 
 /* A run of count pointers at offset bytes from the start of the object, or of each
- * item with PYGC_ITEMS. */
+ * item with PYGC_ITEMS.  No pointer may be in two of them. */
 struct pygc_slot {
     uint32_t offset;
     uint32_t count;
