@@ -28,7 +28,7 @@
 enum {
     GC_LIVE = 1,
     GC_TRACKED = 2,
-    GC_WEAK = 4,      /* there are weak references to it */
+    GC_WEAK = 4,      /* there are weak references to it, or have been */
     GC_FINALIZED = 8, /* its finalizer has been called */
     GC_LARGE = 16,    /* it lies behind a struct gc_large */
     GC_PENDING = 32,  /* dead, and waiting to be released: see gc_object.c */
@@ -320,6 +320,9 @@ void gc_free_dead(struct pygc_heap *heap, bool all);
 
 /* Calls the finalizer if that has never been done.  The caller has a reference. */
 void gc_finalize(struct pygc_header *header);
+
+/* Whether there is a weak reference to an object. */
+bool gc_weak_refers(const struct pygc_heap *heap, const struct pygc_header *header);
 
 /* Clears the weak references to an object and links those that have callbacks to
  * *due; then calls and empties the list. */

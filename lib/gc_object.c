@@ -320,7 +320,7 @@ PYM_EXPORT void *pygc_realloc_var(void *object, size_t n)
     struct pygc_header *header = pygc_header_of(object);
     const struct pygc_type *type = gc_type_of(header);
     struct pygc_heap *heap = gc_heap_of(header);
-    if (type->item_size == 0 || header->refs != 1 || (header->bits & GC_WEAK) != 0) {
+    if (type->item_size == 0 || header->refs != 1 || gc_weak_refers(heap, header)) {
         errno = EINVAL;
         return NULL;
     }

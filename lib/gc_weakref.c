@@ -132,6 +132,19 @@ void gc_weak_silence(pygc_weakref *ref)
     }
 }
 
+bool gc_weak_refers(const struct pygc_heap *heap, const struct pygc_header *header)
+{
+    if ((header->bits & GC_WEAK) == 0) {
+        return false;
+    }
+    const void *object = header + 1;
+    const pygc_weakref *ref = *bucket_of(heap, object);
+    while (ref != NULL && ref->target != object) {
+        ref = ref->next;
+    }
+    return ref != NULL;
+}
+
 void gc_weak_clear(struct pygc_heap *heap, struct pygc_header *header,
                    pygc_weakref **due)
 {

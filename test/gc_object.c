@@ -126,7 +126,8 @@ static void make_types(void)
                                   .item_size = sizeof(void *),
                                   .slots = &item,
                                   .slot_count = 1,
-                                  .dealloc = on_dealloc};
+                                  .dealloc = on_dealloc,
+                                  .flags = PYGC_WEAKREFABLE};
     types.node = type_of("node", sizeof(struct node), PYGC_WEAKREFABLE);
     types.leaf = type_of("leaf", 24, PYGC_WEAKREFABLE);
     types.final = type_of("final", sizeof(struct node), PYGC_WEAKREFABLE);
@@ -414,6 +415,14 @@ static void items_are_counted_and_moved(void)
     pygc_incref(list);
     CHECK(pygc_realloc_var(list, 9) == NULL && errno == EINVAL, "of a shared object");
     pygc_decref(list);
+    pygc_weakref *ref = pygc_weakref_new(list, NULL, NULL);
+    CHECK(pygc_realloc_var(list, 9) == NULL && errno == EINVAL, "of one referred to");
+    CHECK(pygc_weakref_get(ref) == list, "the weak reference is clear");
+    pygc_decref(list);
+    pygc_weakref_free(ref);
+    void *moved = pygc_realloc_var(list, 9);
+    CHECK(moved != NULL, "of one that was referred to");
+    list = moved != NULL ? moved : list;
     pygc_store(node, &node->next, list); /* a cycle through an item */
     pygc_decref(node);
     pygc_decref(list);

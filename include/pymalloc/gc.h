@@ -195,10 +195,11 @@ void *pygc_alloc(pygc_heap *heap, const pygc_type *type);
 /* The same with n items.  NULL also with EINVAL if the type has no items. */
 void *pygc_alloc_var(pygc_heap *heap, const pygc_type *type, size_t n);
 
-/* Changes the number of items, keeping what both sizes share; new ones are zeroed,
- * references in dropped ones are dropped.  The object must have one reference, which
- * is the caller's, and no weak references; it may move.  NULL with ENOMEM, and the
- * object is as it was. */
+/* Changes the number of items, keeping what both sizes share; new ones are zeroed, and
+ * references in the slots of dropped ones are dropped, but not those that only traverse
+ * tells of.  The object must have one reference, which is the caller's, and no weak
+ * references to it; it may move.  NULL with EINVAL if that is not so, or with ENOMEM,
+ * and the object is as it was. */
 void *pygc_realloc_var(void *object, size_t n);
 
 /* The number of items of an object, 0 if its type has none; its size in bytes. */
