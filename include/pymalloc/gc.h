@@ -482,8 +482,9 @@ enum { PYGC_ALL = -1, PYGC_FROZEN = 3 };
 int pygc_objects(pygc_heap *heap, int generation, pygc_visit_fn *visit, void *arg);
 
 /* The same with everything that the object refers to, once for each reference, and
- * with every object that refers to it, once for each reference.  The first calls traverse
- * in any case; the second, and all that follows, not for what was never tracked. */
+ * with every object that refers to it, once for each reference.  The first calls
+ * traverse in any case; the second, and all that follows, not for what was never
+ * tracked. */
 int pygc_referents(void *object, pygc_visit_fn *visit, void *arg);
 int pygc_referrers(void *object, pygc_visit_fn *visit, void *arg);
 
