@@ -324,6 +324,8 @@ static inline void pygc_immortalize(void *object)
  * to die it is cleared, and callback, unless NULL, is called once with it and arg; but
  * not if it is freed before that, nor once a collection has found the object whose slot
  * it is in (PYGC_WEAK) to be garbage, even if a finalizer brings that back to life.
+ * A collection ends when no callback is due any more, so one that made weak references
+ * with callbacks to all objects, garbage with them, would keep it from its end.
  * NULL with EINVAL or ENOMEM. */
 pygc_weakref *pygc_weakref_new(void *object,
                                void (*callback)(pygc_weakref *ref, void *arg),
