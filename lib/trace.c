@@ -88,11 +88,17 @@ static int step(struct unwind_context *context, void *arg)
     return GO_ON;
 }
 
+/* The unwinder allocates when it meets tables that were registered since its last walk,
+ * with a lock held: another walk from there would wait for that lock for ever. */
+static __thread bool is_walking __attribute__((tls_model("initial-exec")));
+
 int pym_trace_walk(struct pym_frame *frame, int most)
 {
     struct walk walk = {frame, 0, most};
-    if (unwind != NULL) {
+    if (unwind != NULL && !is_walking) {
+        is_walking = true;
         (void)unwind(step, &walk);
+        is_walking = false;
     }
     return walk.frames;
 }

@@ -1,8 +1,11 @@
 /*
  * Where a thread is: the return addresses on its stack, and the thread's id.
  *
- * Takes no lock and allocates nothing, but for the start.  Without the C library's
- * backtrace(3), or what it loads then, traces have no addresses.
+ * A walk may allocate, and take a lock of the unwinder's, where the program has
+ * registered tables of code that it made itself (__register_frame).  What is allocated
+ * within a walk has a trace without addresses.  But a walk within the program's own use
+ * of the unwinder may wait for a lock that its thread has: doc/PROFILING.md.  Without
+ * the C library's backtrace(3), or what it loads at the start, no trace has addresses.
  */
 #ifndef PYM_TRACE_H
 #define PYM_TRACE_H

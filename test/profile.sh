@@ -158,7 +158,7 @@ no_profile() {
         ! [ -e "$scratch/1.heap" ]
 }
 
-plan 20
+plan 21
 check "every block, if told so" told profile:1 turns \
     "p['small'] == [0, 0, 20000, 960000]" "p['other'] == [0, 0, 20000, 960000]" \
     "p['zeroed'] == [0, 0, 20000, 2240000]" "total[3] < 50000000"
@@ -172,6 +172,7 @@ check "what was live at the peak" told profile:1 peak "peak['peak'] == [100, 100
     "peak['other'] == [0, 0]" "p['peak'][:2] == [0, 0]" "p['other'][:2] == [50, 500000]"
 check "blocks of a thread that has ended" told profile:1 threads \
     "p['thread'] == [40, 40 * 208, 100, 100 * 208]"
+check "code made at run time" told profile:1 jit "p['held'] == [200, 200000, 300, 300000]"
 check "a child has its own" by_fork
 check "by a call" called
 check "by a signal, and for the tool" on_demand
