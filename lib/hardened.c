@@ -277,6 +277,12 @@ PYM_INLINE void release_small(char *block, size_t offset, unsigned freed_by)
     retire(block, offset, block_size);
 }
 
+/* All of a system block, which need not end where 16 bytes of the filling do. */
+static void wipe(char *block, size_t size)
+{
+    memset(block, (int)(pym_harden_filling & 0xff), size);
+}
+
 static PYM_NOINLINE void release_chunk(void *block, unsigned freed_by)
 {
     struct pym_ledger_entry entry =
@@ -299,7 +305,9 @@ static PYM_NOINLINE void release_chunk(void *block, unsigned freed_by)
         pym_complain_of_overflow(block, size);
     }
     bool is_to_wait = pym_quarantine_takes(size) && !pym_guard_owns(block);
-    if (is_to_wait || PYM_OPTION(zero) != 0) {
+    if (PYM_OPTION(zero) != 0) {
+        wipe(block, size);
+    } else if (is_to_wait) {
         pym_canary_fill(block, pym_quarantine_part(size));
     }
     if (is_to_wait) {
@@ -414,8 +422,10 @@ void *pym_hardened_realloc(void *block, size_t size)
     if (size == held.size || resize_in_place(block, &held, size)) {
         return block;
     }
+    /* The system would not wipe what it leaves behind. */
     bool is_large = held.size > PYM_CACHED_MAX && size > PYM_CACHED_MAX;
-    return is_large ? resize_chunk(block, &held, size) : move(block, &held, size);
+    return is_large && PYM_OPTION(zero) == 0 ? resize_chunk(block, &held, size)
+                                             : move(block, &held, size);
 }
 
 /* ---- C++ ---- */
