@@ -8,6 +8,7 @@
 #include "held.h"
 #include "judge.h"
 #include "ledger.h"
+#include "os.h"
 #include "quarantine.h"
 #include "report.h"
 
@@ -277,10 +278,35 @@ PYM_INLINE void release_small(char *block, size_t offset, unsigned freed_by)
     retire(block, offset, block_size);
 }
 
-/* All of a system block, which need not end where 16 bytes of the filling do. */
+/* Which need not be a multiple of 16 bytes. */
+static void fill(char *start, const char *end)
+{
+    memset(start, (int)(pym_harden_filling & 0xff), (size_t)(end - start));
+}
+
+/* Pages read as zero if the system takes the memory behind them.  It does not if they
+ * are shared, or part of a huge one: the last byte shows it. */
+static bool is_purged(char *start, char *end)
+{
+    end[-1] = 1;
+    return pym_os_purge(start, (size_t)(end - start)) == 0 && end[-1] == 0;
+}
+
+/* All of a system block.  What a program never touched of a large one has no memory,
+ * and should get none here. */
 static void wipe(char *block, size_t size)
 {
-    memset(block, (int)(pym_harden_filling & 0xff), size);
+    size_t page = pym_os_page_size();
+    char *end = block + size;
+    char *first = (char *)pym_round_up((uintptr_t)block, page);
+    char *last = end - (uintptr_t)end % page;
+    if (size > PYM_CACHED_MAX && first < last && pym_harden_filling == 0 &&
+        is_purged(first, last)) {
+        fill(block, first);
+        fill(last, end);
+        return;
+    }
+    fill(block, end);
 }
 
 static PYM_NOINLINE void release_chunk(void *block, unsigned freed_by)

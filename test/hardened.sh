@@ -25,6 +25,15 @@ exported() {
     quietly diff "$scratch/expected" "$scratch/exported"
 }
 
+# The library that the program is linked with does not know the option, and says so.
+overwritten() {
+    LD_PRELOAD="$hardened" PYMALLOC=zero:1 "$top_builddir/test/mem_release" \
+        "free touches no pages" >"$scratch/log" 2>/dev/null || {
+        note <"$scratch/log"
+        return 1
+    }
+}
+
 script='
 import json, threading
 def work():
@@ -47,7 +56,7 @@ programs='api_aligned cxx_replaced cxx_thread life_fork life_order life_plugin
 PYM_TEST_FORKS=300
 export PYM_TEST_FORKS
 
-plan 17
+plan 18
 have nm && check "it exports the same symbols" exported ||
     skip "it exports the same symbols" "nm is not installed"
 for program in $programs; do
@@ -57,6 +66,7 @@ PYMALLOC=guard:20
 export PYMALLOC
 check "stress_model with guarded blocks" under "$top_builddir/test/stress_model"
 unset PYMALLOC
+check "mem_release with what is freed overwritten" overwritten
 have python3 && check "python3" python || skip "python3" "it is not installed"
 check "compiler" under "$CC" -O2 -D_GNU_SOURCE -o "$scratch/probe" -I"$top_srcdir/include" \
     "$top_srcdir/test/limit_probe.c" -c

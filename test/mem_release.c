@@ -4,6 +4,7 @@
 
 #include <malloc.h>
 #include <pthread.h>
+#include <sys/resource.h>
 
 enum { BLOCKS = 2300000, SIZE = 100 };
 
@@ -36,6 +37,23 @@ static void fell(const char *how, long before, long peak, long after, int tenths
     CHECK(grown > (long)BLOCKS * SIZE / 1024, "only %ld KiB were ever used", grown);
     CHECK(left <= grown - grown * tenths / 10, "%s: %ld of %ld KiB are left", how, left,
           grown);
+}
+
+/* The pages that a program does not touch, free does not touch either, whatever it
+ * overwrites (hardened.sh). */
+static void free_touches_no_pages(void)
+{
+    enum { LARGE = 1 << 30, MOST = 100 };
+    struct rusage before, after;
+    char *block = opaque(malloc(LARGE));
+    CHECK(block != NULL, "no memory");
+    memset(block, 1, 100);
+    block[LARGE - 1] = 1;
+    getrusage(RUSAGE_SELF, &before);
+    free(opaque(block));
+    getrusage(RUSAGE_SELF, &after);
+    long faults = after.ru_minflt - before.ru_minflt;
+    CHECK(faults < MOST, "free met %ld pages without memory", faults);
 }
 
 /* ------------------------------------------------------------ light work */
@@ -325,6 +343,7 @@ static const struct tap_case cases[] = {
      large_blocks_go_back_below_one_in_use},
     {"large blocks go back at malloc_trim", large_blocks_go_back_too},
     {"released memory is used again, zeroed", released_memory_is_used_again},
+    {"free touches no pages", free_touches_no_pages},
 };
 
 int main(int argc, char **argv)
