@@ -249,21 +249,30 @@ static struct slot *nearest(uintptr_t address)
     return is_low && slot > slots ? slot - 1 : slot;
 }
 
+/* By kill or raise: there is no address. */
+static bool is_sent(const siginfo_t *info)
+{
+    return info->si_code <= 0;
+}
+
 static void pass_on(int number, siginfo_t *info, void *context)
 {
     if ((previous.sa_flags & SA_SIGINFO) != 0 && previous.sa_sigaction != NULL) {
         previous.sa_sigaction(number, info, context);
     } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
         previous.sa_handler(number);
-    } else {
+    } else if (!is_sent(info)) {
         (void)sigaction(number, &previous, NULL); /* it happens again, and counts */
+    } else if (previous.sa_handler == SIG_DFL) {
+        (void)sigaction(number, &previous, NULL);
+        (void)raise(number);
     }
 }
 
 static void on_fault(int number, siginfo_t *info, void *context)
 {
     uintptr_t address = (uintptr_t)info->si_addr;
-    if (!pym_guard_owns((const void *)address)) {
+    if (is_sent(info) || !pym_guard_owns((const void *)address)) {
         pass_on(number, info, context);
         return;
     }

@@ -69,6 +69,13 @@ own_handler() {
     [ "$status" -eq 3 ] && same "$(cat "$scratch/log")" "own handler"
 }
 
+ignored() {
+    (
+        trap '' SEGV
+        told "write after free" 139 freed:drop_block sent-ignored 24
+    )
+}
+
 passes() { # program, case...
     status=0
     program=$1
@@ -83,7 +90,7 @@ none_without_it() {
     PYMALLOC='' "$probe" count 24 >"$scratch/log" && same "$(cat "$scratch/log")" 0
 }
 
-plan 55
+plan 57
 check "without the option there are none" none_without_it
 least=9000
 check "a block that is freed at once" frequent count 24
@@ -113,6 +120,8 @@ check "abort:0 goes on after a read past the end" goes_on "read past the end of 
 check "abort:0 goes on after a write after free" goes_on "write after free" use 24
 check "abort:0 goes on after a second free" goes_on "double free" double 24
 check "other faults are the program's own" dies_alone other-fault 24
+check "so are signals that are sent" dies_alone sent 24
+check "or ignored" ignored
 check "a program's own handler is called" own_handler
 check "stress_model" passes stress_model
 check "stress_handoff" passes stress_handoff

@@ -156,6 +156,12 @@ int main(int argc, char **argv)
         p = opaque(realloc(p, 2 * size));
     } else if (strcmp(what, "other-fault") == 0) {
         sink = *(volatile unsigned char *)opaque((void *)16);
+    } else if (strcmp(what, "sent") == 0) {
+        raise(SIGSEGV);
+    } else if (strcmp(what, "sent-ignored") == 0) {
+        raise(SIGSEGV);
+        drop_block(p);
+        p[0] = 1;
     } else if (strcmp(what, "own-handler") == 0) {
         signal(SIGSEGV, handler);
         sink = *(volatile unsigned char *)opaque((void *)16);
