@@ -83,11 +83,14 @@ static bool occupy(struct slot *slot, size_t size)
     return true;
 }
 
+/* The word in front of a block is no size.  It may have been written to after the
+ * place's last block was freed, if that was let pass. */
 static void mark_edges(const struct slot *slot)
 {
     char *block = (char *)slot->block;
     size_t slack = end_of(slot->block) - slot->block - slot->size;
     memset((void *)first_page(slot), PATTERN, slot->block - FRONT - first_page(slot));
+    memset(block - FRONT, 0, FRONT);
     memset(block + slot->size, PATTERN, slack);
 }
 

@@ -90,7 +90,7 @@ none_without_it() {
     PYMALLOC='' "$probe" count 24 >"$scratch/log" && same "$(cat "$scratch/log")" 0
 }
 
-plan 57
+plan 58
 check "without the option there are none" none_without_it
 least=9000
 check "a block that is freed at once" frequent count 24
@@ -118,6 +118,7 @@ check "realloc of a freed block" told "use of a freed block" 134 freed:drop_bloc
 check "abort:0 goes on after a write past the end" goes_on "write past the end of a block" past 24
 check "abort:0 goes on after a read past the end" goes_on "read past the end of a block" read-past 24
 check "abort:0 goes on after a write after free" goes_on "write after free" use 24
+check "abort:0 goes on with a place that was written to" goes_on "write after free" reuse 24
 check "abort:0 goes on after a second free" goes_on "double free" double 24
 check "other faults are the program's own" dies_alone other-fault 24
 check "so are signals that are sent" dies_alone sent 24

@@ -102,6 +102,24 @@ static void check_child(void)
     drop_block(p);
 }
 
+/* Writes after free that are let pass, until the place has its next block. */
+static void check_reuse(unsigned char *p)
+{
+    size_t word = 0;
+    drop_block(p);
+    memset(p - sizeof word, 0x11, sizeof word);
+    unsigned char *next = NULL;
+    for (int i = 0; next != p && i < 3000; i++) {
+        next = make_block();
+        drop_block(next == p ? NULL : next);
+    }
+    memcpy(&word, p - sizeof word, sizeof word);
+    if (next != p || word != 0) {
+        puts("a word that looks like the size of a block");
+        exit(1);
+    }
+}
+
 static void handler(int number)
 {
     (void)number;
@@ -156,6 +174,8 @@ int main(int argc, char **argv)
         p = opaque(realloc(p, 2 * size));
     } else if (strcmp(what, "other-fault") == 0) {
         sink = *(volatile unsigned char *)opaque((void *)16);
+    } else if (strcmp(what, "reuse") == 0) {
+        check_reuse(p);
     } else if (strcmp(what, "sent") == 0) {
         raise(SIGSEGV);
     } else if (strcmp(what, "sent-ignored") == 0) {
