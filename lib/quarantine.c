@@ -61,14 +61,16 @@ static void leave_chunk(void *block, size_t size)
 }
 
 /* A place is emptied first: what leaves may be missing in a forked child, but is never
- * there twice. */
+ * there twice.  So there are fewer before the first one is another: between the two the
+ * latest is missing, and not one there that left long ago. */
 static void let_oldest_leave(struct pym_quarantine *quarantine)
 {
     unsigned place = quarantine->first_chunk;
     void *block = quarantine->chunk[place].block;
     size_t size = quarantine->chunk[place].size;
-    quarantine->first_chunk = (place + 1) % PYM_WAITING_CHUNKS;
     quarantine->chunks--;
+    pym_snapshot_order();
+    quarantine->first_chunk = (place + 1) % PYM_WAITING_CHUNKS;
     quarantine->chunk_bytes -= size;
     pym_snapshot_order();
     leave_chunk(block, size);
