@@ -10,13 +10,16 @@
 
 #include <unistd.h>
 
-/* Programs close standard error before the report is due: it goes to a copy. */
-static int report_to = STDERR_FILENO;
+/* Programs close standard error before the report is due: it goes to a copy.  Where a
+ * program has closed that one, standard error itself will do if it is the same file. */
+static struct pym_descriptor report_to = PYM_NO_DESCRIPTOR;
 
-static void keep_standard_error(void)
+static bool can_report(void)
 {
-    int copy = pym_process_copy(STDERR_FILENO);
-    report_to = copy >= 0 ? copy : STDERR_FILENO;
+    if (!pym_process_is_ours(&report_to)) {
+        report_to.fd = STDERR_FILENO;
+    }
+    return pym_process_is_ours(&report_to);
 }
 
 static void write_to(int fd)
@@ -33,14 +36,12 @@ static unsigned reports; /* written so far */
 static void write_stats(void)
 {
     const char *file = PYM_OPTION_TEXT_OF(stats_file);
-    if (file == NULL) {
-        write_to(report_to);
-        return;
-    }
-    int fd = pym_process_create(file, reports);
+    int fd = file != NULL ? pym_process_create(file, reports) : -1;
     if (fd >= 0) {
         write_to(fd);
         pym_process_close(fd);
+    } else if (file == NULL && can_report()) {
+        write_to(report_to.fd);
     }
 }
 
@@ -74,7 +75,7 @@ static bool is_reporting(void)
 void pym_observe_start(void)
 {
     if (is_reporting() && PYM_OPTION_TEXT_OF(stats_file) == NULL) {
-        keep_standard_error();
+        pym_process_keep_copy(&report_to, STDERR_FILENO);
     }
     pym_server_start(write_reports);
 }

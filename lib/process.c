@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { STATUS_MOST = 4096, FILE_NAME_MOST = 512 };
 
@@ -108,18 +109,43 @@ int pym_process_create(const char *pattern, unsigned number)
     return fd;
 }
 
-int pym_process_copy(int fd)
-{
-    enum { LEAST = 100 };
-    int saved = errno;
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, LEAST);
-    errno = saved;
-    return copy;
-}
-
 void pym_process_close(int fd)
 {
     if (fd >= 0) {
         pym_os_close(fd);
     }
+}
+
+void pym_process_keep(struct pym_descriptor *descriptor, int fd)
+{
+    struct stat status;
+    descriptor->fd = fd >= 0 && fstat(fd, &status) == 0 ? fd : -1;
+    if (descriptor->fd >= 0) {
+        descriptor->device = status.st_dev;
+        descriptor->inode = status.st_ino;
+    }
+}
+
+void pym_process_keep_copy(struct pym_descriptor *descriptor, int fd)
+{
+    enum { LEAST = 100 };
+    int saved = errno;
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, LEAST);
+    pym_process_keep(descriptor, copy >= 0 ? copy : fd);
+    errno = saved;
+}
+
+bool pym_process_is_ours(const struct pym_descriptor *descriptor)
+{
+    struct stat status;
+    return descriptor->fd >= 0 && fstat(descriptor->fd, &status) == 0 &&
+           status.st_dev == descriptor->device && status.st_ino == descriptor->inode;
+}
+
+void pym_process_drop(struct pym_descriptor *descriptor)
+{
+    if (pym_process_is_ours(descriptor)) {
+        pym_os_close(descriptor->fd);
+    }
+    descriptor->fd = -1;
 }

@@ -1,11 +1,14 @@
 /*
- * What the system tells of the process: memory, name, names of files.  Thread-safe;
- * nothing is kept.
+ * What the system tells of the process: memory, name, names of files; and descriptors
+ * that outlive what programs do to theirs.  Thread-safe, but for a descriptor's owner,
+ * who alone keeps and drops it; nothing else is kept.
  */
 #ifndef PYM_PROCESS_H
 #define PYM_PROCESS_H
 
 #include "base.h"
+
+#include <sys/types.h>
 
 /* Bytes; 0 for what the system does not tell. */
 struct pym_process {
@@ -33,9 +36,31 @@ void pym_process_name(char *name, size_t size);
  */
 int pym_process_create(const char *pattern, unsigned number);
 
-/* A copy of a descriptor, out of the way of those that programs expect to get; -1 if
- * there can be none. */
-int pym_process_copy(int fd);
 void pym_process_close(int fd);
+
+/* A program may close all descriptors, and get ours for files of its own: so which file
+ * it was is remembered, and looked at before each use. */
+struct pym_descriptor {
+    int fd; /* -1: none */
+    dev_t device;
+    ino_t inode;
+};
+
+#define PYM_NO_DESCRIPTOR                                                              \
+    {                                                                                  \
+        .fd = -1                                                                       \
+    }
+
+/* Remembers the file that fd is, which may be -1. */
+void pym_process_keep(struct pym_descriptor *descriptor, int fd);
+
+/* The same of a copy, out of the way of those that programs expect to get; of fd itself
+ * if there can be no copy. */
+void pym_process_keep_copy(struct pym_descriptor *descriptor, int fd);
+
+bool pym_process_is_ours(const struct pym_descriptor *descriptor);
+
+/* Closes it if it is still ours. */
+void pym_process_drop(struct pym_descriptor *descriptor);
 
 #endif

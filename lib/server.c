@@ -19,7 +19,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -35,45 +34,16 @@ static void (*write_reports)(void);
 
 /* ---- descriptors ---- */
 
-/* A program may close all descriptors, and get ours for files of its own: so which file
- * it was is remembered, and looked at before each use. */
-struct descriptor {
-    int fd; /* -1: none */
-    dev_t device;
-    ino_t inode;
-};
+static struct pym_descriptor listener = PYM_NO_DESCRIPTOR;
+static struct pym_descriptor event = PYM_NO_DESCRIPTOR; /* counts signals */
 
-static struct descriptor listener = {.fd = -1};
-static struct descriptor event = {.fd = -1}; /* counts signals */
-
-static void keep(struct descriptor *descriptor, int fd)
+/* Moves a new descriptor out of the program's way. */
+static void keep(struct pym_descriptor *descriptor, int fd)
 {
-    int high = fd >= 0 ? pym_process_copy(fd) : -1;
-    if (high >= 0) {
+    pym_process_keep_copy(descriptor, fd);
+    if (fd >= 0 && descriptor->fd != fd) {
         pym_os_close(fd);
-        fd = high;
     }
-    struct stat status;
-    descriptor->fd = fd >= 0 && fstat(fd, &status) == 0 ? fd : -1;
-    if (descriptor->fd >= 0) {
-        descriptor->device = status.st_dev;
-        descriptor->inode = status.st_ino;
-    }
-}
-
-static bool is_ours(const struct descriptor *descriptor)
-{
-    struct stat status;
-    return descriptor->fd >= 0 && fstat(descriptor->fd, &status) == 0 &&
-           status.st_dev == descriptor->device && status.st_ino == descriptor->inode;
-}
-
-static void drop(struct descriptor *descriptor)
-{
-    if (is_ours(descriptor)) {
-        pym_os_close(descriptor->fd);
-    }
-    descriptor->fd = -1;
 }
 
 static int listen_as(int process)
@@ -202,19 +172,19 @@ static void take_signals(void)
  * are made anew; the signal's handler finds the new one. */
 static void take_turn(void)
 {
-    if (PYM_OPTION(serve) != 0 && !is_ours(&listener)) {
+    if (PYM_OPTION(serve) != 0 && !pym_process_is_ours(&listener)) {
         open_listener();
     }
-    if (PYM_OPTION(signal) != 0 && !is_ours(&event)) {
+    if (PYM_OPTION(signal) != 0 && !pym_process_is_ours(&event)) {
         keep(&event, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     }
     struct pollfd wait[] = {{.fd = listener.fd, .events = POLLIN},
                             {.fd = event.fd, .events = POLLIN}};
     (void)poll(wait, 2, PYM_OPTION(serve) != 0 ? pym_history_wait_ms() : -1);
-    if ((wait[0].revents & POLLIN) != 0 && is_ours(&listener)) {
+    if ((wait[0].revents & POLLIN) != 0 && pym_process_is_ours(&listener)) {
         take_client();
     }
-    if ((wait[1].revents & POLLIN) != 0 && is_ours(&event)) {
+    if ((wait[1].revents & POLLIN) != 0 && pym_process_is_ours(&event)) {
         take_signals();
     }
     if (PYM_OPTION(serve) != 0) {
@@ -261,7 +231,7 @@ static void on_signal(int number)
     int saved = errno;
     uint64_t one = 1;
     (void)number;
-    if (is_ours(&event)) {
+    if (pym_process_is_ours(&event)) {
         (void)!write(event.fd, &one, sizeof(one));
     }
     errno = saved;
@@ -310,8 +280,8 @@ void pym_server_start(void (*report)(void))
 void pym_server_after_fork(void)
 {
     if (is_wanted()) {
-        drop(&listener);
-        drop(&event);
+        pym_process_drop(&listener);
+        pym_process_drop(&event);
         pym_history_forget();
         start();
     }

@@ -51,6 +51,17 @@ to_nowhere() {
             "pymalloc: warning: cannot write to the file: $scratch/no/where"
 }
 
+# What the program has under our numbers is its own; standard error may be left.
+not_into_others() {
+    for first in 3 2; do
+        PYMALLOC=stats:1,signal:10 "$probe" fill "$first" "$scratch/own" signal \
+            2>"$scratch/err" || return 1
+        same "$(cat "$scratch/own")" "" || return 1
+        [ "$first" -eq 2 ] || grep -q 'small blocks' "$scratch/err" || return 1
+    done
+    same "$(cat "$scratch/err")" ""
+}
+
 no_errors() {
     same "$("$probe" fails)" "$(printf 'flags 1\ndescriptor 1\nprofile 1')"
 }
@@ -107,7 +118,7 @@ served() {
 }
 
 # A class's first few blocks come from a coarser one.
-plan 22
+plan 23
 check "what a call writes is sound" called "json 0" "'map' not in s"
 check "with a map" called "hold 1 16 json 1" "len(s['map']) >= 1"
 check "blocks are counted" called "hold 12345 48 hold 777 512 hold 3 1000 json 1" \
@@ -131,6 +142,7 @@ check "at exit" at_exit
 check "to a file" to_a_file
 check "text to a file" text_to_a_file
 check "a file that cannot be" to_nowhere
+check "not into files of the program" not_into_others
 check "at a signal" by_signal
 check "a running process answers" served "hold 5000 80" \
     '--ask "$pid" stats "c(80)[\"live_blocks\"] >= 4900" "\"map\" not in s"' \

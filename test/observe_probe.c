@@ -9,6 +9,7 @@
  *     info              what mallinfo2, pymalloc_stats and JSON tell of the same heap
  *     rename NAME       gives the process another name
  *     close             closes all descriptors above standard error
+ *     fill FIRST FILE   closes all descriptors from FIRST on; then 200 are of FILE
  *     fork              goes on in a child, whose end the parent waits for
  *     ready             prints the process's id
  *     wait              until standard input ends
@@ -16,6 +17,7 @@
  */
 #include "support.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -98,6 +100,23 @@ static void wait_for_end(void)
     }
 }
 
+static void close_from(int first)
+{
+    for (int fd = first; fd < 1024; fd++) {
+        close(fd);
+    }
+}
+
+static void fill(int first, const char *name)
+{
+    close_from(first);
+    for (int i = 0; i < 200; i++) {
+        if (open(name, O_WRONLY | O_CREAT | O_APPEND, 0666) < 0) {
+            tap_bail_out("%s: %s", name, strerror(errno));
+        }
+    }
+}
+
 static void go_on_in_child(void)
 {
     pid_t pid = fork();
@@ -138,9 +157,10 @@ int main(int argc, char **argv)
         } else if (strcmp(command, "rename") == 0) {
             prctl(PR_SET_NAME, argv[++i]);
         } else if (strcmp(command, "close") == 0) {
-            for (int fd = 3; fd < 1024; fd++) {
-                close(fd);
-            }
+            close_from(3);
+        } else if (strcmp(command, "fill") == 0) {
+            fill(atoi(argv[i + 1]), argv[i + 2]);
+            i += 2;
         } else if (strcmp(command, "fork") == 0) {
             go_on_in_child();
         } else if (strcmp(command, "ready") == 0) {
