@@ -17,7 +17,6 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -35,7 +34,12 @@ static void (*write_reports)(void);
 /* ---- descriptors ---- */
 
 static struct pym_descriptor listener = PYM_NO_DESCRIPTOR;
-static struct pym_descriptor event = PYM_NO_DESCRIPTOR; /* counts signals */
+/* What a signal's handler sends, the thread receives.  A pair of sockets, since these
+ * are files that no others can be taken for, as an eventfd can, and since to send harms
+ * nobody, even when the program closes or replaces one just then: to write to a pipe
+ * whose other end has gone ends the process. */
+static struct pym_descriptor ringing = PYM_NO_DESCRIPTOR;
+static struct pym_descriptor hearing = PYM_NO_DESCRIPTOR;
 
 /* Moves a new descriptor out of the program's way. */
 static void keep(struct pym_descriptor *descriptor, int fd)
@@ -65,6 +69,21 @@ static int listen_as(int process)
 static void open_listener(void)
 {
     keep(&listener, listen_as(pym_os_process_id()));
+}
+
+static bool is_bell_ours(void)
+{
+    return pym_process_is_ours(&ringing) && pym_process_is_ours(&hearing);
+}
+
+static void open_bell(void)
+{
+    int pair[2] = {-1, -1};
+    pym_process_drop(&ringing);
+    pym_process_drop(&hearing);
+    (void)socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+    keep(&hearing, pair[0]);
+    keep(&ringing, pair[1]);
 }
 
 /* ---- answers ---- */
@@ -162,8 +181,8 @@ static void take_client(void)
 
 static void take_signals(void)
 {
-    uint64_t signals;
-    if (read(event.fd, &signals, sizeof(signals)) == (ssize_t)sizeof(signals)) {
+    char signals[64]; /* one report will do for all of them */
+    if (recv(hearing.fd, signals, sizeof(signals), MSG_DONTWAIT) > 0) {
         write_reports();
     }
 }
@@ -175,16 +194,16 @@ static void take_turn(void)
     if (PYM_OPTION(serve) != 0 && !pym_process_is_ours(&listener)) {
         open_listener();
     }
-    if (PYM_OPTION(signal) != 0 && !pym_process_is_ours(&event)) {
-        keep(&event, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (PYM_OPTION(signal) != 0 && !is_bell_ours()) {
+        open_bell();
     }
     struct pollfd wait[] = {{.fd = listener.fd, .events = POLLIN},
-                            {.fd = event.fd, .events = POLLIN}};
+                            {.fd = hearing.fd, .events = POLLIN}};
     (void)poll(wait, 2, PYM_OPTION(serve) != 0 ? pym_history_wait_ms() : -1);
     if ((wait[0].revents & POLLIN) != 0 && pym_process_is_ours(&listener)) {
         take_client();
     }
-    if ((wait[1].revents & POLLIN) != 0 && pym_process_is_ours(&event)) {
+    if ((wait[1].revents & POLLIN) != 0 && is_bell_ours()) {
         take_signals();
     }
     if (PYM_OPTION(serve) != 0) {
@@ -229,10 +248,9 @@ static void start_thread(void)
 static void on_signal(int number)
 {
     int saved = errno;
-    uint64_t one = 1;
     (void)number;
-    if (pym_process_is_ours(&event)) {
-        (void)!write(event.fd, &one, sizeof(one));
+    if (is_bell_ours()) {
+        (void)send(ringing.fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
     errno = saved;
 }
@@ -240,8 +258,8 @@ static void on_signal(int number)
 static void take_signal(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    keep(&event, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (event.fd < 0 || sigaction((int)PYM_OPTION(signal), &action, NULL) != 0) {
+    open_bell();
+    if (ringing.fd < 0 || sigaction((int)PYM_OPTION(signal), &action, NULL) != 0) {
         pym_check_warn("no reports at signals", strerror(errno));
     }
 }
@@ -281,7 +299,6 @@ void pym_server_after_fork(void)
 {
     if (is_wanted()) {
         pym_process_drop(&listener);
-        pym_process_drop(&event);
         pym_history_forget();
         start();
     }

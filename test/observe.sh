@@ -95,6 +95,12 @@ by_signal() {
         is_sound "$scratch/signal-3"
 }
 
+# An eventfd looks like any other; the next signal finds a new way.
+not_to_others() {
+    same "$(PYMALLOC=signal:10,stats_file:$scratch/found-%n "$probe" counters signal signal)" \
+        0 && grep -q 'small blocks' "$scratch/found-2"
+}
+
 # served COMMANDS QUESTION...: the probe is served while the questions are asked.
 served() {
     mkfifo "$scratch/in" "$scratch/out"
@@ -118,7 +124,7 @@ served() {
 }
 
 # A class's first few blocks come from a coarser one.
-plan 23
+plan 24
 check "what a call writes is sound" called "json 0" "'map' not in s"
 check "with a map" called "hold 1 16 json 1" "len(s['map']) >= 1"
 check "blocks are counted" called "hold 12345 48 hold 777 512 hold 3 1000 json 1" \
@@ -144,6 +150,7 @@ check "text to a file" text_to_a_file
 check "a file that cannot be" to_nowhere
 check "not into files of the program" not_into_others
 check "at a signal" by_signal
+check "and only to the library itself" not_to_others
 check "a running process answers" served "hold 5000 80" \
     '--ask "$pid" stats "c(80)[\"live_blocks\"] >= 4900" "\"map\" not in s"' \
     '--ask "$pid" map "\"map\" in s" "len(s[\"history\"]) >= 1" "s[\"pid\"] == $pid"' \

@@ -10,6 +10,8 @@
  *     rename NAME       gives the process another name
  *     close             closes all descriptors above standard error
  *     fill FIRST FILE   closes all descriptors from FIRST on; then 200 are of FILE
+ *     counters          closes all descriptors above standard error, makes eventfds,
+ *                       sends a signal 10 and prints how many have changed
  *     fork              goes on in a child, whose end the parent waits for
  *     ready             prints the process's id
  *     wait              until standard input ends
@@ -21,6 +23,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -134,6 +137,24 @@ static void ask_by_signal(void)
     nanosleep(&half, NULL);
 }
 
+static void count(void)
+{
+    enum { COUNT = 5 };
+    int counter[200];
+    int changed = 0;
+    close_from(3);
+    for (int i = 0; i < 200; i++) {
+        counter[i] = eventfd(COUNT, EFD_NONBLOCK);
+    }
+    ask_by_signal();
+    for (int i = 0; i < 200; i++) {
+        uint64_t value;
+        changed += read(counter[i], &value, sizeof value) < 0 || value != COUNT;
+    }
+    printf("%d\n", changed);
+    fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
@@ -161,6 +182,8 @@ int main(int argc, char **argv)
         } else if (strcmp(command, "fill") == 0) {
             fill(atoi(argv[i + 1]), argv[i + 2]);
             i += 2;
+        } else if (strcmp(command, "counters") == 0) {
+            count();
         } else if (strcmp(command, "fork") == 0) {
             go_on_in_child();
         } else if (strcmp(command, "ready") == 0) {
