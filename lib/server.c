@@ -24,7 +24,7 @@
 enum {
     STACK_SIZE = 256 << 10,
     /* A client that is silent, or does not read, holds up the others for so long. */
-    RECEIVE_SECONDS = 2,
+    RECEIVE_MS = 2000,
     SEND_SECONDS = 10,
     REQUEST_MOST = 64,
 };
@@ -126,46 +126,62 @@ static bool may_look(int client)
            (peer.uid == geteuid() || peer.uid == 0);
 }
 
-/* The first line, without its end; false if it is none or too long.  What else there is
- * is read as well: to close a connection with something unread would lose the answer.
- */
+/* Bytes of what a client says; 0 if there is no more, or not in time. */
+static size_t hear(int client, char *to, size_t size, uint64_t deadline_ms)
+{
+    uint64_t now = pym_os_now_ms();
+    struct pollfd wait = {.fd = client, .events = POLLIN};
+    if (now >= deadline_ms || poll(&wait, 1, (int)(deadline_ms - now)) <= 0) {
+        return 0;
+    }
+    ssize_t got = recv(client, to, size, MSG_DONTWAIT);
+    return got > 0 ? (size_t)got : 0;
+}
+
+/* The first line, without its end; false if it is none, or too long, or takes too long:
+ * a client that goes on and on may not hold up the others. */
 static bool receive(int client, char *request)
 {
-    char rest[REQUEST_MOST];
+    uint64_t deadline_ms = pym_os_now_ms() + RECEIVE_MS;
     size_t length = 0;
-    for (;;) {
-        bool has_room = length < REQUEST_MOST - 1;
-        char *to = has_room ? request + length : rest;
-        ssize_t got =
-            recv(client, to, has_room ? REQUEST_MOST - 1 - length : sizeof(rest), 0);
-        if (got <= 0) {
+    char *end = NULL;
+    while (end == NULL && length < REQUEST_MOST) {
+        char *to = request + length;
+        size_t got = hear(client, to, REQUEST_MOST - length, deadline_ms);
+        if (got == 0) {
             return false;
         }
-        length += (size_t)got;
-        char *end = memchr(to, '\n', (size_t)got);
-        if (end != NULL) {
-            *end = '\0';
-            return has_room;
-        }
+        length += got;
+        end = memchr(to, '\n', got);
     }
+    if (end != NULL) {
+        *end = '\0';
+    }
+    return end != NULL;
 }
 
 static void serve(int client)
 {
-    struct timeval receive_limit = {.tv_sec = RECEIVE_SECONDS};
-    struct timeval send_limit = {.tv_sec = SEND_SECONDS};
+    struct timeval limit = {.tv_sec = SEND_SECONDS};
     char request[REQUEST_MOST];
-    (void)setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &receive_limit,
-                     sizeof(receive_limit));
-    (void)setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &send_limit, sizeof(send_limit));
-    bool is_line = receive(client, request);
+    (void)setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     if (!may_look(client)) {
         answer_error(client, "only the process's own user may look at it");
-    } else if (!is_line) {
+    } else if (!receive(client, request)) {
         answer_error(client, "the request is not a short line");
     } else {
         answer(client, request);
     }
+}
+
+/* To close a connection with something unread would lose the answer. */
+static void finish(int client)
+{
+    char rest[REQUEST_MOST];
+    (void)shutdown(client, SHUT_RD); /* nothing comes any more */
+    while (recv(client, rest, sizeof(rest), MSG_DONTWAIT) > 0) {
+    }
+    pym_os_close(client);
 }
 
 /* ---- the thread ---- */
@@ -175,7 +191,7 @@ static void take_client(void)
     int client = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC);
     if (client >= 0) {
         serve(client);
-        pym_os_close(client);
+        finish(client);
     }
 }
 

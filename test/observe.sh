@@ -124,7 +124,7 @@ served() {
 }
 
 # A class's first few blocks come from a coarser one.
-plan 24
+plan 26
 check "what a call writes is sound" called "json 0" "'map' not in s"
 check "with a map" called "hold 1 16 json 1" "len(s['map']) >= 1"
 check "blocks are counted" called "hold 12345 48 hold 777 512 hold 3 1000 json 1" \
@@ -158,13 +158,17 @@ check "a running process answers" served "hold 5000 80" \
 check "and tells what it does not know" served "" \
     '--ask "$pid" nonsense --error' '--ask "$pid" "" --error' '--ask "$pid" profile --error' \
     '--ask "$pid" "$(printf %0100d 0)" --error' '--ask "$pid" stats'
+check "whoever else says something without an end" served "" \
+    "--beside $(id -u) --ask \$pid stats"
 check "a child answers for itself" served "hold 900 496 fork hold 500 496" \
     '--ask "$pid" stats "s[\"pid\"] == $pid" "c(496)[\"live_blocks\"] >= 1390"'
 check "with all descriptors closed" served "close" '--ask "$pid" stats'
 if [ "$(id -u)" -eq 0 ]; then
     check "other users are refused" served "" '--as 65534 --ask "$pid" stats --error'
+    check "and are not waited for" served "" '--beside 65534 --ask "$pid" stats'
 else
     skip "other users are refused" "only root can be another user"
+    skip "and are not waited for" "only root can be another user"
 fi
 check "nobody answers unless told so" sh -c "'$probe' ready wait </dev/null >'$scratch/pid'
     ! python3 '$checker' --ask \"\$(cat '$scratch/pid')\" stats 2>/dev/null"

@@ -14,11 +14,14 @@ snapshot tells of the same moment.
     observe_check.py --ask PID WORD [EXPRESSION...]
 
 The same of what the process answers to a word; with --error instead of an expression,
-the answer must be an error.  --as UID before that asks as another user.
+the answer must be an error.  --as UID before that asks as another user; --beside UID
+asks while that user says something without an end.
 """
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -141,7 +144,8 @@ def ask_once(pid, word):
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(20)
     client.connect(f"\0pymalloc.{pid}")
-    client.sendall(word.encode() + b"\n")
+    with contextlib.suppress(BrokenPipeError):  # refused already
+        client.sendall(word.encode() + b"\n")
     answer = b""
     while part := client.recv(65536):
         answer += part
@@ -159,7 +163,30 @@ def ask(pid, word):
     raise failure
 
 
+@contextlib.contextmanager
+def endless_client(pid, user):
+    child = os.fork()
+    if child == 0:
+        os.setuid(user)
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(f"\0pymalloc.{pid}")
+        with contextlib.suppress(BrokenPipeError):
+            while True:
+                client.sendall(b"x")
+                time.sleep(0.3)
+        os._exit(0)
+    time.sleep(1)
+    try:
+        yield
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
 def main(arguments):
+    if arguments[0] == "--beside":
+        with endless_client(arguments[3], int(arguments[1])):
+            return main(arguments[2:])
     if arguments[0] == "--as":
         os.setuid(int(arguments[1]))
         arguments = arguments[2:]
