@@ -174,11 +174,12 @@ static void serve(int client)
     }
 }
 
-/* To close a connection with something unread would lose the answer. */
+/* To close a connection with something unread would lose the answer, and only to close
+ * it would not end it if the program has forked meanwhile: the child has it, too. */
 static void finish(int client)
 {
     char rest[REQUEST_MOST];
-    (void)shutdown(client, SHUT_RD); /* nothing comes any more */
+    (void)shutdown(client, SHUT_RDWR); /* nothing comes any more */
     while (recv(client, rest, sizeof(rest), MSG_DONTWAIT) > 0) {
     }
     pym_os_close(client);

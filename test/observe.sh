@@ -124,7 +124,7 @@ served() {
 }
 
 # A class's first few blocks come from a coarser one.
-plan 26
+plan 27
 check "what a call writes is sound" called "json 0" "'map' not in s"
 check "with a map" called "hold 1 16 json 1" "len(s['map']) >= 1"
 check "blocks are counted" called "hold 12345 48 hold 777 512 hold 3 1000 json 1" \
@@ -162,6 +162,7 @@ check "whoever else says something without an end" served "" \
     "--beside $(id -u) --ask \$pid stats"
 check "a child answers for itself" served "hold 900 496 fork hold 500 496" \
     '--ask "$pid" stats "s[\"pid\"] == $pid" "c(496)[\"live_blocks\"] >= 1390"'
+check "and the answer ends in spite of a child" served "forks" '--across --ask "$pid" stats'
 check "with all descriptors closed" served "close" '--ask "$pid" stats'
 if [ "$(id -u)" -eq 0 ]; then
     check "other users are refused" served "" '--as 65534 --ask "$pid" stats --error'

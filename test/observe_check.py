@@ -15,7 +15,8 @@ snapshot tells of the same moment.
 
 The same of what the process answers to a word; with --error instead of an expression,
 the answer must be an error.  --as UID before that asks as another user; --beside UID
-asks while that user says something without an end.
+asks while that user says something without an end; --across asks while the process
+forks at a signal SIGUSR1.
 """
 
 import contextlib
@@ -140,10 +141,17 @@ def read(name):
         return file.read()
 
 
+ACROSS = False
+
+
 def ask_once(pid, word):
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(20)
     client.connect(f"\0pymalloc.{pid}")
+    if ACROSS:
+        time.sleep(0.5)
+        os.kill(int(pid), signal.SIGUSR1)
+        time.sleep(0.5)
     with contextlib.suppress(BrokenPipeError):  # refused already
         client.sendall(word.encode() + b"\n")
     answer = b""
@@ -187,6 +195,10 @@ def main(arguments):
     if arguments[0] == "--beside":
         with endless_client(arguments[3], int(arguments[1])):
             return main(arguments[2:])
+    if arguments[0] == "--across":
+        global ACROSS
+        ACROSS = True
+        arguments = arguments[1:]
     if arguments[0] == "--as":
         os.setuid(int(arguments[1]))
         arguments = arguments[2:]

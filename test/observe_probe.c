@@ -13,6 +13,8 @@
  *     counters          closes all descriptors above standard error, makes eventfds,
  *                       sends a signal 10 and prints how many have changed
  *     fork              goes on in a child, whose end the parent waits for
+ *     forks             from now on a signal SIGUSR1 makes a child that does nothing
+ *                       until standard input ends
  *     ready             prints the process's id
  *     wait              until standard input ends
  *     signal            a signal 10, and half a second for what it asks for
@@ -130,6 +132,21 @@ static void go_on_in_child(void)
     }
 }
 
+static void fork_idle_child(int number)
+{
+    (void)number;
+    if (fork() == 0) {
+        wait_for_end();
+        _exit(0);
+    }
+}
+
+static void fork_at_signal(void)
+{
+    struct sigaction action = {.sa_handler = fork_idle_child, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR1, &action, NULL);
+}
+
 static void ask_by_signal(void)
 {
     struct timespec half = {0, 500000000};
@@ -186,6 +203,8 @@ int main(int argc, char **argv)
             count();
         } else if (strcmp(command, "fork") == 0) {
             go_on_in_child();
+        } else if (strcmp(command, "forks") == 0) {
+            fork_at_signal();
         } else if (strcmp(command, "ready") == 0) {
             printf("%d\n", (int)getpid());
             fflush(stdout);
