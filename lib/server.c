@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -118,12 +119,15 @@ static void answer(int client, const char *request)
     }
 }
 
+/* As the kernel decides on /proc/PID/maps, since answers have addresses as well: a
+ * process that has changed its user, say, may not be looked at by others of its new
+ * one. */
 static bool may_look(int client)
 {
     struct ucred peer;
     socklen_t size = sizeof(peer);
     return getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-           (peer.uid == geteuid() || peer.uid == 0);
+           (peer.uid == 0 || (peer.uid == geteuid() && prctl(PR_GET_DUMPABLE) == 1));
 }
 
 /* Bytes of what a client says; 0 if there is no more, or not in time. */
@@ -166,7 +170,8 @@ static void serve(int client)
     char request[REQUEST_MOST];
     (void)setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     if (!may_look(client)) {
-        answer_error(client, "only the process's own user may look at it");
+        answer_error(client, "only root and the process's own user may look at it, "
+                             "and only root if it is not dumpable");
     } else if (!receive(client, request)) {
         answer_error(client, "the request is not a short line");
     } else {

@@ -5,7 +5,8 @@
  * could not, since it may have interrupted anything.
  *
  * A client sends one line with a word and gets a JSON object, then the end of the
- * connection.  Only processes of the same user, and of root, are answered.
+ * connection.  Only processes of the same user, and of root, are answered, and only
+ * those of root if the process is not dumpable (prctl).
  *
  * There is no such thread unless an option asks for it.
  */

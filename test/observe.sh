@@ -124,7 +124,7 @@ served() {
 }
 
 # A class's first few blocks come from a coarser one.
-plan 27
+plan 28
 check "what a call writes is sound" called "json 0" "'map' not in s"
 check "with a map" called "hold 1 16 json 1" "len(s['map']) >= 1"
 check "blocks are counted" called "hold 12345 48 hold 777 512 hold 3 1000 json 1" \
@@ -165,9 +165,13 @@ check "a child answers for itself" served "hold 900 496 fork hold 500 496" \
 check "and the answer ends in spite of a child" served "forks" '--across --ask "$pid" stats'
 check "with all descriptors closed" served "close" '--ask "$pid" stats'
 if [ "$(id -u)" -eq 0 ]; then
+    check "a process that is not dumpable answers root alone" served "hide" \
+        '--as 65534 --ask "$pid" stats --error' '--ask "$pid" stats'
     check "other users are refused" served "" '--as 65534 --ask "$pid" stats --error'
     check "and are not waited for" served "" '--beside 65534 --ask "$pid" stats'
 else
+    check "a process that is not dumpable answers none" served "hide" \
+        '--ask "$pid" stats --error'
     skip "other users are refused" "only root can be another user"
     skip "and are not waited for" "only root can be another user"
 fi

@@ -15,6 +15,7 @@
  *     fork              goes on in a child, whose end the parent waits for
  *     forks             from now on a signal SIGUSR1 makes a child that does nothing
  *                       until standard input ends
+ *     hide              becomes another user if it is root's; is not dumpable
  *     ready             prints the process's id
  *     wait              until standard input ends
  *     signal            a signal 10, and half a second for what it asks for
@@ -96,6 +97,15 @@ static void xml(const char *name)
     CHECK_EQ(malloc_info(0, file), 0, "malloc_info");
     CHECK_EQ(pymalloc_stats_json(1, 0), 0, "pymalloc_stats_json");
     fclose(file);
+}
+
+static void hide(void)
+{
+    int is_hidden = geteuid() == 0 ? setgid(65534) == 0 && setuid(65534) == 0
+                                   : prctl(PR_SET_DUMPABLE, 0) == 0;
+    if (!is_hidden) {
+        tap_bail_out("cannot hide: %s", strerror(errno));
+    }
 }
 
 static void wait_for_end(void)
@@ -205,6 +215,8 @@ int main(int argc, char **argv)
             go_on_in_child();
         } else if (strcmp(command, "forks") == 0) {
             fork_at_signal();
+        } else if (strcmp(command, "hide") == 0) {
+            hide();
         } else if (strcmp(command, "ready") == 0) {
             printf("%d\n", (int)getpid());
             fflush(stdout);
