@@ -280,8 +280,7 @@ static void on_signal(int number)
 static void take_signal(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    open_bell();
-    if (ringing.fd < 0 || sigaction((int)PYM_OPTION(signal), &action, NULL) != 0) {
+    if (sigaction((int)PYM_OPTION(signal), &action, NULL) != 0) {
         pym_check_warn("no reports at signals", strerror(errno));
     }
 }
@@ -295,9 +294,8 @@ static bool is_wanted(void)
 
 static void start(void)
 {
-    int saved = errno;
     if (PYM_OPTION(signal) != 0) {
-        take_signal();
+        open_bell();
     }
     if (PYM_OPTION(serve) != 0) {
         open_listener();
@@ -306,22 +304,29 @@ static void start(void)
         }
     }
     start_thread();
-    errno = saved;
 }
 
 void pym_server_start(void (*report)(void))
 {
     if (is_wanted()) {
+        int saved = errno;
         write_reports = report;
         start();
+        if (PYM_OPTION(signal) != 0) {
+            take_signal();
+        }
+        errno = saved;
     }
 }
 
+/* What a signal does is inherited, and the program may have changed it. */
 void pym_server_after_fork(void)
 {
     if (is_wanted()) {
+        int saved = errno;
         pym_process_drop(&listener);
         pym_history_forget();
         start();
+        errno = saved;
     }
 }

@@ -101,6 +101,14 @@ not_to_others() {
         0 && grep -q 'small blocks' "$scratch/found-2"
 }
 
+# A child has a way of its own, and what the program decided on the signal.
+child_by_signal() {
+    PYMALLOC=signal:10,stats_file:$scratch/child "$probe" fork signal &&
+        grep -q 'small blocks' "$scratch/child" &&
+        PYMALLOC=signal:10,stats_file:$scratch/ignored "$probe" ignore fork signal &&
+        ! [ -e "$scratch/ignored" ]
+}
+
 # served COMMANDS QUESTION...: the probe is served while the questions are asked.
 served() {
     mkfifo "$scratch/in" "$scratch/out"
@@ -124,7 +132,7 @@ served() {
 }
 
 # A class's first few blocks come from a coarser one.
-plan 28
+plan 29
 check "what a call writes is sound" called "json 0" "'map' not in s"
 check "with a map" called "hold 1 16 json 1" "len(s['map']) >= 1"
 check "blocks are counted" called "hold 12345 48 hold 777 512 hold 3 1000 json 1" \
@@ -151,6 +159,7 @@ check "a file that cannot be" to_nowhere
 check "not into files of the program" not_into_others
 check "at a signal" by_signal
 check "and only to the library itself" not_to_others
+check "at a child's signal, unless the program ignores it" child_by_signal
 check "a running process answers" served "hold 5000 80" \
     '--ask "$pid" stats "c(80)[\"live_blocks\"] >= 4900" "\"map\" not in s"' \
     '--ask "$pid" map "\"map\" in s" "len(s[\"history\"]) >= 1" "s[\"pid\"] == $pid"' \

@@ -16,6 +16,7 @@
  *     forks             from now on a signal SIGUSR1 makes a child that does nothing
  *                       until standard input ends
  *     hide              becomes another user if it is root's; is not dumpable
+ *     ignore            ignores signal 10 from now on
  *     ready             prints the process's id
  *     wait              until standard input ends
  *     signal            a signal 10, and half a second for what it asks for
@@ -217,6 +218,8 @@ int main(int argc, char **argv)
             fork_at_signal();
         } else if (strcmp(command, "hide") == 0) {
             hide();
+        } else if (strcmp(command, "ignore") == 0) {
+            signal(10, SIG_IGN);
         } else if (strcmp(command, "ready") == 0) {
             printf("%d\n", (int)getpid());
             fflush(stdout);
