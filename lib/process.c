@@ -66,6 +66,15 @@ void pym_process_get(struct pym_process *out)
     out->huge = bytes_of(text, "AnonHugePages:");
 }
 
+bool pym_process_is_last_thread(void)
+{
+    char text[STATUS_MOST];
+    (void)pym_process_read("/proc/self/status", text, sizeof(text));
+    /* The state is that of the first thread, which counts as long as there are others.
+     */
+    return strstr(text, "\nState:\tZ") != NULL && number_of(text, "Threads:") == 2;
+}
+
 void pym_process_name(char *name, size_t size)
 {
     (void)pym_process_read("/proc/self/comm", name, size);

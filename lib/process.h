@@ -22,6 +22,10 @@ struct pym_process {
 
 void pym_process_get(struct pym_process *out);
 
+/* Whether the calling thread, not the first, is the only one left: the first has ended
+ * by pthread_exit, and all others are gone.  false if the system does not tell. */
+bool pym_process_is_last_thread(void);
+
 /* The text of a file, cut to size - 1 bytes and ended by a NUL; its length.  0 if it
  * cannot be read. */
 size_t pym_process_read(const char *file, char *text, size_t size);

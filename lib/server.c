@@ -24,6 +24,7 @@
 
 enum {
     STACK_SIZE = 256 << 10,
+    WAKE_MS = 1000, /* to see what the program has done meanwhile */
     /* A client that is silent, or does not read, holds up the others for so long. */
     RECEIVE_MS = 2000,
     SEND_SECONDS = 10,
@@ -31,6 +32,7 @@ enum {
 };
 
 static void (*write_reports)(void);
+static sigset_t programs_signals; /* those blocked where the thread was started */
 
 /* ---- descriptors ---- */
 
@@ -209,6 +211,12 @@ static void take_signals(void)
     }
 }
 
+static int wait_ms(void)
+{
+    int due_ms = PYM_OPTION(serve) != 0 ? pym_history_wait_ms() : WAKE_MS;
+    return due_ms < WAKE_MS ? due_ms : WAKE_MS;
+}
+
 /* Waits for what is to be done, and does it.  Descriptors that the program has closed
  * are made anew; the signal's handler finds the new one. */
 static void take_turn(void)
@@ -221,7 +229,7 @@ static void take_turn(void)
     }
     struct pollfd wait[] = {{.fd = listener.fd, .events = POLLIN},
                             {.fd = hearing.fd, .events = POLLIN}};
-    (void)poll(wait, 2, PYM_OPTION(serve) != 0 ? pym_history_wait_ms() : -1);
+    (void)poll(wait, 2, wait_ms());
     if ((wait[0].revents & POLLIN) != 0 && pym_process_is_ours(&listener)) {
         take_client();
     }
@@ -233,12 +241,16 @@ static void take_turn(void)
     }
 }
 
+/* When all threads of the program have ended, this one does as well: else the process
+ * would not, which ends with its last thread.  The C library then calls what is to be
+ * done at exit in this one, so signals must come again. */
 static void *run(void *arg)
 {
     (void)pthread_setname_np(pthread_self(), "pymalloc");
-    for (;;) {
+    while (!pym_process_is_last_thread()) {
         take_turn();
     }
+    (void)pthread_sigmask(SIG_SETMASK, &programs_signals, NULL);
     return arg;
 }
 
@@ -247,11 +259,10 @@ static void *run(void *arg)
 static void start_thread(void)
 {
     sigset_t all;
-    sigset_t before;
     pthread_attr_t attributes;
     pthread_t thread;
     (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &programs_signals);
     int error = pthread_attr_init(&attributes);
     if (error == 0) {
         (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -259,7 +270,7 @@ static void start_thread(void)
         error = pthread_create(&thread, &attributes, run, NULL);
         (void)pthread_attr_destroy(&attributes);
     }
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &programs_signals, NULL);
     if (error != 0) {
         pym_check_warn("no thread for serve and signal", strerror(error));
     }

@@ -109,6 +109,13 @@ child_by_signal() {
         ! [ -e "$scratch/ignored" ]
 }
 
+ends_with_the_last_thread() {
+    for option in serve:1 signal:10; do
+        PYMALLOC=stats:1,$option timeout -s KILL 20 "$probe" leave 2>"$scratch/err" &&
+            grep -q 'small blocks' "$scratch/err" || return 1
+    done
+}
+
 # served COMMANDS QUESTION...: the probe is served while the questions are asked.
 served() {
     mkfifo "$scratch/in" "$scratch/out"
@@ -132,7 +139,7 @@ served() {
 }
 
 # A class's first few blocks come from a coarser one.
-plan 29
+plan 30
 check "what a call writes is sound" called "json 0" "'map' not in s"
 check "with a map" called "hold 1 16 json 1" "len(s['map']) >= 1"
 check "blocks are counted" called "hold 12345 48 hold 777 512 hold 3 1000 json 1" \
@@ -184,6 +191,7 @@ else
     skip "other users are refused" "only root can be another user"
     skip "and are not waited for" "only root can be another user"
 fi
+check "a program without threads ends" ends_with_the_last_thread
 check "nobody answers unless told so" sh -c "'$probe' ready wait </dev/null >'$scratch/pid'
     ! python3 '$checker' --ask \"\$(cat '$scratch/pid')\" stats 2>/dev/null"
 done_testing

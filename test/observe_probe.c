@@ -17,6 +17,7 @@
  *                       until standard input ends
  *     hide              becomes another user if it is root's; is not dumpable
  *     ignore            ignores signal 10 from now on
+ *     leave             ends the first thread; another one ends half a second later
  *     ready             prints the process's id
  *     wait              until standard input ends
  *     signal            a signal 10, and half a second for what it asks for
@@ -165,6 +166,21 @@ static void ask_by_signal(void)
     nanosleep(&half, NULL);
 }
 
+static void *sleep_a_little(void *arg)
+{
+    struct timespec half = {0, 500000000};
+    nanosleep(&half, NULL);
+    return arg;
+}
+
+static _Noreturn void leave(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, sleep_a_little, NULL);
+    pthread_detach(thread);
+    pthread_exit(NULL);
+}
+
 static void count(void)
 {
     enum { COUNT = 5 };
@@ -220,6 +236,8 @@ int main(int argc, char **argv)
             hide();
         } else if (strcmp(command, "ignore") == 0) {
             signal(10, SIG_IGN);
+        } else if (strcmp(command, "leave") == 0) {
+            leave();
         } else if (strcmp(command, "ready") == 0) {
             printf("%d\n", (int)getpid());
             fflush(stdout);
