@@ -15,6 +15,7 @@ import re
 import select
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import threading
 import time
 import types
 import unittest
+import unittest.mock
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -300,6 +302,50 @@ class Asking(Case):
         with open(path, "rb") as file:
             self.assertEqual(file.read(), b"as before")
         self.assertEqual(sorted(os.listdir(self.folder)), ["folder", "saved.json"])
+
+    def saves(self, name):
+        with serving(SMALL) as server:
+            return self.succeeds("stats", "--save", name, server.pid)
+
+    def test_saving_into_what_is_no_regular_file(self):
+        pipe = os.path.join(self.folder, "pipe")
+        os.mkfifo(pipe)
+        got = []
+
+        def read():
+            with open(pipe, "rb") as end:
+                got.append(end.read())
+
+        # A daemon, since nobody writes to a pipe that was replaced.
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        self.saves(pipe)
+        self.assertTrue(stat.S_ISFIFO(os.stat(pipe).st_mode))
+        reader.join(PATIENCE)
+        self.assertEqual(json.loads(got[0])["pymalloc"], 1)
+
+    def test_saving_to_standard_output(self):
+        here = os.getcwd()
+        self.addCleanup(os.chdir, here)
+        os.chdir(self.folder)
+        self.assertEqual(json.loads(self.saves("-"))["pymalloc"], 1)
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_saving_keeps_links_and_rights(self):
+        path, link = self.file(b"as before", "saved.json"), os.path.join(self.folder, "link")
+        os.chmod(path, 0o640)
+        os.symlink("saved.json", link)
+        self.saves(link)
+        self.assertTrue(os.path.islink(link))
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o640)
+        self.assertIn("redis-server", self.succeeds("stats", path))
+
+    def test_saving_that_is_interrupted_leaves_nothing(self):
+        path = self.file(b"as before", "saved.json")
+        with unittest.mock.patch("os.replace", side_effect=KeyboardInterrupt):
+            with serving(SMALL) as server:
+                self.assertEqual(run("stats", "--save", path, server.pid)[0], 130)
+        self.assertEqual(os.listdir(self.folder), ["saved.json"])
 
     def test_wrong_usage(self):
         for command in (

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import stat
 import sys
 import tempfile
 import time
@@ -26,7 +27,9 @@ def _parser():
         "--json", action="store_true", help="the snapshot and what follows from it, as JSON"
     )
     parser.add_argument(
-        "--save", metavar="FILE", help="save a snapshot with the map of the pools"
+        "--save",
+        metavar="FILE",
+        help='save a snapshot with the map of the pools ("-": standard output)',
     )
     return parser
 
@@ -190,26 +193,47 @@ def document(snap):
     return json.dumps(result, indent=1)
 
 
+def _replace(name, mode, content):
+    """Puts bytes into a regular file, all or nothing."""
+    # A link stays, and what it leads to is written.
+    name = os.path.realpath(name)
+    descriptor, temporary = tempfile.mkstemp(prefix=".pymalloc-", dir=os.path.dirname(name))
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        if mode is not None:
+            os.chmod(temporary, stat.S_IMODE(mode) & 0o777)
+        os.replace(temporary, name)
+    except BaseException:
+        # Ctrl-C as well must leave nothing behind.
+        os.unlink(temporary)
+        raise
+
+
+def _write(name, content):
+    """To a file; to what is none, such as a device or a pipe, as it is."""
+    try:
+        mode = os.stat(name).st_mode if os.path.exists(name) else None
+        if mode is None or stat.S_ISREG(mode):
+            _replace(name, mode, content)
+        else:
+            with open(name, "wb") as file:
+                file.write(content)
+    except OSError as error:
+        raise errors.os_error(error, name) from None
+
+
 def _save(pid, name):
-    """Asks for the whole snapshot and puts it into a file, all or nothing."""
+    """Asks for the whole snapshot and writes it down."""
     answer = serve.ask(pid, "map")
     snap = snapshot.parse(answer, f"process {pid}")
     if snap.samples:
         snap.data["tool_mappings"] = symbols.mappings_of(pid)
         answer = json.dumps(snap.data).encode()
-    try:
-        descriptor, temporary = tempfile.mkstemp(
-            prefix=".pymalloc-", dir=os.path.dirname(os.path.abspath(name))
-        )
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(answer)
-            os.replace(temporary, name)
-        except OSError:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise errors.os_error(error, name) from None
+    if name == "-":
+        sys.stdout.buffer.write(answer)
+        return
+    _write(name, answer)
     print(f"{name}: {size(len(answer))}, {plural(len(snap.arenas or ()), 'arena')}")
 
 
