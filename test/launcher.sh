@@ -124,7 +124,7 @@ if ! ./probe >/dev/null 2>&1; then
     exit 0
 fi
 
-echo 1..51
+echo 1..53
 
 library=${PYMALLOC_LIBRARY:-$top_builddir/lib/.libs/libpymalloc.so}
 cp "$library" libpymalloc-copy.so
@@ -284,12 +284,18 @@ as_nobody() {
 if [ "$(id -u)" -ne 0 ] || ! setpriv --reuid=65534 --regid=65534 --clear-groups true 2>/dev/null; then
     skip "a setuid program of another user" "needs root"
     skip "a setgid program of another group" "needs root"
+    skip "a link of one's own to a setuid program" "needs root"
+    skip "a link of one's own to a setgid program" "needs root"
     skip "a program with file capabilities" "needs root"
 else
     cp probe setuid && chmod 4755 setuid
     cp probe setgid && chmod 2755 setgid
     refuses "a setuid program of another user" 125 "is setuid" as_nobody ./setuid
     refuses "a setgid program of another group" 125 "is setgid" as_nobody ./setgid
+    ln -s setuid own-setuid && ln -s setgid own-setgid
+    chown -h 65534:65534 own-setuid own-setgid
+    refuses "a link of one's own to a setuid program" 125 "is setuid" as_nobody ./own-setuid
+    refuses "a link of one's own to a setgid program" 125 "is setgid" as_nobody ./own-setgid
     cp probe capable
     if setcap cap_net_raw+ep capable 2>/dev/null; then
         refuses "a program with file capabilities" 125 "file capabilities" \
