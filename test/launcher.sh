@@ -124,7 +124,7 @@ if ! ./probe >/dev/null 2>&1; then
     exit 0
 fi
 
-echo 1..53
+echo 1..56
 
 library=${PYMALLOC_LIBRARY:-$top_builddir/lib/.libs/libpymalloc.so}
 cp "$library" libpymalloc-copy.so
@@ -255,6 +255,28 @@ refuses "a program linked with musl" 125 "is linked with musl" "$built" run -- .
 $CC probe.c -o strange -ldl -Wl,--dynamic-linker=/lib/strange.so
 refuses "a program with an unknown loader" 125 "unknown loader, /lib/strange.so" \
     "$built" run -- ./strange
+
+# A loader that the program brings would run before the program has been checked.
+loaded_by() { # program, loader
+    $CC probe.c -o "$1" -ldl -Wl,--dynamic-linker="$work/$2"
+}
+printf '#!/bin/sh\nexit 1\n' >ld-linux-own.so.2
+chmod +x ld-linux-own.so.2
+loaded_by own-loader ld-linux-own.so.2
+refuses "a program with a loader of its own" 125 "ld-linux-own.so.2 is not one of the system's" \
+    "$built" run -- ./own-loader
+ln -s "$(command -v env)" ld-linux-env.so.2
+loaded_by env-loader ld-linux-env.so.2
+refuses "a program whose loader is a link to another program" 125 "is not one of the system's" \
+    "$built" run -- ./env-loader
+real=$(ldd ./probe | sed -n 's|^[[:space:]]*\(/[^ ]*/ld[^ /]*\) (.*|\1|p')
+if [ -n "$real" ]; then
+    ln -s "$real" ld-linux-link.so.2
+    loaded_by link-loader ld-linux-link.so.2
+    prints "a program whose loader is a link to the system's" 0 "owned" "$built" run -- ./link-loader
+else
+    skip "a program whose loader is a link to the system's" "its place is unknown"
+fi
 
 $CC -fno-builtin -rdynamic ownmalloc.c -o ownmalloc
 refuses "a program with a malloc of its own" 125 "malloc comes from" "$built" run -- ./ownmalloc
