@@ -520,6 +520,18 @@ class Figures(Case):
         self.assertIn("496 KiB could go back", out)
         self.assertIn("Class 512 of heap 7 holds 512 KiB in pools below 10% full", out)
 
+    def test_pools_that_hold_fewer_blocks_than_their_size_tells(self):
+        document = copy.deepcopy(BY_HAND)
+        # As with header:16; 64 blocks of 31 fill three pools, but of 32 two.
+        pools = [[1, 512, 16, 31, 7]] * 4
+        document["map"] = [{"address": "0x40000", "pools": pools}]
+        self.assertIn("16 KiB could go back if each heap's blocks were packed, 16 KiB if all",
+                      self.succeeds("why", self.file(document)))
+        full = [[1, 512, 31, 31, heap] for heap in range(1, 5)] * 16
+        document["map"] = [{"address": "0x40000", "pools": full}]
+        self.assertIn("0 B could go back if each heap's blocks were packed, 0 B if all",
+                      self.succeeds("why", self.file(document)))
+
     def test_diff(self):
         after = copy.deepcopy(BY_HAND)
         after["uptime_ns"] += 90 * 10**9

@@ -29,14 +29,23 @@ class Group:
         self.live_in_decile = [0] * DECILES
         # Pools that would do if the blocks could move, within their heap.
         self.needed = 0
+        # Of the largest pool.  Options such as header cost each pool some blocks, so that
+        # the size does not tell it.
+        self.capacity = 1
 
     def add(self, pool):
         self.pools += 1
         self.live_blocks += pool.live
         self.live_bytes += pool.live * pool.size
+        self.capacity = max(self.capacity, pool.capacity)
         at = decile(pool.live, pool.capacity)
         self.deciles[at] += 1
         self.live_in_decile[at] += pool.live * pool.size
+
+    @property
+    def packed(self):
+        """Pools that its blocks would fill, if all are of one size."""
+        return -(-self.live_blocks // self.capacity)
 
     @property
     def nearly_empty(self):
@@ -65,11 +74,9 @@ class Census:
         for arena in snapshot.arenas:
             for pool in arena.pools:
                 self._add(pool)
-        self.packed_pools = sum(
-            self._pools_for(group.live_blocks, size) for size, group in self.by_class.items()
-        )
+        self.packed_pools = sum(group.packed for group in self.by_class.values())
         for (size, heap), group in self.by_owner.items():
-            group.needed = self._pools_for(group.live_blocks, size)
+            group.needed = group.packed
             for whole in (self.everything, self.by_class[size], self.by_heap[heap]):
                 whole.needed += group.needed
 
@@ -80,9 +87,6 @@ class Census:
             self.by_class[pool.size].add(pool)
             self.by_heap[pool.heap].add(pool)
             self.by_owner[pool.size, pool.heap].add(pool)
-
-    def _pools_for(self, blocks, size):
-        return -(-blocks // (self.pool_size // size))
 
     def bytes(self, pools):
         return pools * self.pool_size
