@@ -1321,6 +1321,15 @@ class Runs(WithProgram):
         ids = [found.strings[mapping.get(6, 0)] for mapping in found.mappings.values()]
         self.assertTrue(all(re.fullmatch("[0-9a-f]+", one) for one in ids[:1]), ids)
 
+    def test_a_folder_with_a_dot_for_the_result(self):
+        os.mkdir("v1.2")
+        for name in ("./.a.html", "v1.2/b"):
+            done = self.run_it("-o", name, "--", self.probe, "fork", status=7)
+            self.assertNotIn("note:", done.stderr)
+        self.only(r"\.a\.html")
+        self.only(r"\.a-\d+\.html")
+        self.assertRegex(" ".join(sorted(os.listdir("v1.2"))), r"\Ab b-\d+\Z")
+
     def test_one_that_leaves_no_profile(self):
         done = self.run_it("--", self.probe, "die", status=6)
         self.assertIn("ended by SIGABRT and so left no profile", done.stderr)

@@ -345,6 +345,14 @@ def _report_source(options):
 # ----------------------------------------------------------------------------- running
 
 
+def _with_pid(path, pid):
+    """The name of a file with a number before its suffixes; its folder may have dots."""
+    folder, name = os.path.split(path)
+    # A dot in front is no suffix.
+    stem, dot, suffix = name[1:].partition(".")
+    return os.path.join(folder, f"{name[:1]}{stem}-{pid}{dot}{suffix}")
+
+
 class _Runs:
     """Writes the results of a program and its children."""
 
@@ -359,8 +367,7 @@ class _Runs:
             return loaded.stem + _SUFFIXES[self._format]
         if self._options.output == "-" or "%p" in self._options.output:
             return self._options.output.replace("%p", str(pid))
-        stem, dot, suffix = self._options.output.partition(".")
-        return self._options.output if is_main else f"{stem}-{pid}{dot}{suffix}"
+        return self._options.output if is_main else _with_pid(self._options.output, pid)
 
     def write(self, loaded, is_main):
         """Writes the result of one process; returns its profile and the file's name."""
