@@ -30,6 +30,7 @@ from tool import run_raw as run  # noqa: E402
 
 from pymalloc_tool import (  # noqa: E402
     calltree,
+    diff,
     entry,
     flame,
     profile,
@@ -479,6 +480,20 @@ Live: +6.84 KiB in +11 blocks
         status, out, err = run("diff", self.base, self.name, "--value", "live")
         self.assertEqual((status, err), (0, ""))
         self.assertIn("Live: +6.84 KiB in +11 blocks\n", out.decode())
+        # Options may stand anywhere.
+        for words in (
+            ("--value", "live", self.base, self.name),
+            ("--value=live", "--top", "10", self.base, "--depth", "9", self.name),
+        ):
+            self.assertEqual(run("diff", *words), (0, out, ""))
+        self.assertEqual(run("diff", "-o", "-", "--focus=-|", self.base, self.name)[0], 0)
+        self.assertEqual(run("diff", "--base", "x", self.base, self.name)[0], 2)
+
+    def test_pymalloc_diff_knows_which_options_have_values(self):
+        known = diff._parser()._option_string_actions
+        for action in profile._parser()._actions:
+            if action.option_strings and action.nargs is None:
+                self.assertLessEqual(set(action.option_strings), set(known))
 
 
 # ------------------------------------------------------------------------------- pictures

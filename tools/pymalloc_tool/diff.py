@@ -1,5 +1,7 @@
 """pymalloc diff: what grew from one snapshot to another, or from one profile to another."""
 
+import argparse
+
 from pymalloc_tool import errors, figures, snapshot, text
 from pymalloc_tool.errors import Failure
 from pymalloc_tool.snapshot import difference
@@ -8,6 +10,16 @@ from pymalloc_tool.text import count, signed, size
 _PROFILES = (b"heap_v2", b"heap profile:")
 # Enough of a file to tell what it is.
 _HEAD = 64
+# The options of pymalloc profile that have a value, which is no operand of ours.
+_WITH_VALUE = "format output value base growth focus depth top interval option".split()
+
+
+class _PassOn(argparse.Action):
+    """Keeps an option for pymalloc profile."""
+
+    def __call__(self, parser, namespace, value, option_string=None):
+        # In one word, since the value may look like an option.
+        namespace.passed_on = [*namespace.passed_on, f"--{self.dest}={value}"]
 
 
 def _parser():
@@ -21,6 +33,10 @@ def _parser():
     )
     parser.add_argument("a", metavar="A")
     parser.add_argument("b", metavar="B")
+    parser.set_defaults(passed_on=[])
+    for name in _WITH_VALUE:
+        names = ["-o"] if name == "output" else []
+        parser.add_argument(*names, f"--{name}", action=_PassOn, help=argparse.SUPPRESS)
     return parser
 
 
@@ -125,7 +141,8 @@ def report(a, b):
 
 
 def main(arguments):
-    options, rest = _parser().parse_known_args(arguments)
+    options, unknown = _parser().parse_known_args(arguments)
+    rest = options.passed_on + unknown
     kinds = (_is_profile(options.a), _is_profile(options.b))
     if all(kinds):
         return _diff_profiles(options.a, options.b, rest)
