@@ -125,6 +125,54 @@ pipe_that_closes() {
     same "$(cat "$scratch/err")" ""
 }
 
+# ends_with STATUS TEXT COMMAND...: with its streams as the command sets them up, and with
+# no more than one line of standard error, which has the text.
+ends_with() {
+    wanted=$1 text=$2
+    shift 2
+    status=0
+    "$@" 2>"$scratch/err" || status=$?
+    err=$(cat "$scratch/err")
+    same "$status" "$wanted" && says "$text" "$err" && [ "$(grep -c . "$scratch/err")" -le 1 ] || {
+        printf '%s\n' "$err" | note
+        return 1
+    }
+}
+
+to_full() {
+    "$@" >/dev/full
+}
+
+to_nothing() {
+    "$@" >&-
+}
+
+from_nothing() {
+    "$@" <&-
+}
+
+into_a_closed_pipe() {
+    { "$@" && echo 0 >"$scratch/status" || echo $? >"$scratch/status"; } | true
+    return "$(cat "$scratch/status")"
+}
+
+in_a_closed_pipe() { # with standard error as well
+    into_a_closed_pipe sh -c '"$@" 2>&1' sh "$@"
+}
+
+output_that_nobody_takes() {
+    recorded=$top_srcdir/test/view_recorded.json
+    for way in to_full to_nothing; do
+        for command in "stats --json" stats "why" "stats --help"; do
+            # shellcheck disable=SC2086 # a command and its option
+            ends_with 6 "standard output: " $way "$built" $command "$recorded" || return 1
+        done
+    done
+    ends_with 6 "-: Bad file descriptor" from_nothing "$built" stats - || return 1
+    ends_with 0 "" into_a_closed_pipe "$built" stats --help &&
+        ends_with 6 "" in_a_closed_pipe "$built" stats "$scratch/no"
+}
+
 check "--help lists them" lists_them
 check "each has its own --help" each_has_help
 check "without python3 there is a clear word" without_python
@@ -134,6 +182,7 @@ check "a moved tree; a new subcommand; no bytecode left" moved_tree
 check "through a link" through_a_link
 check "modules of others do not matter" isolated
 check "a closed pipe is no error" pipe_that_closes
+check "output that nobody takes is an error" output_that_nobody_takes
 
 # ---------------------------------------------------------------------------- check
 
