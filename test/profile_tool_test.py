@@ -1345,6 +1345,16 @@ class Runs(WithProgram):
         self.only(r"\.a-\d+\.html")
         self.assertRegex(" ".join(sorted(os.listdir("v1.2"))), r"\Ab b-\d+\Z")
 
+    def test_the_status_is_the_programs_if_results_fail(self):
+        for words, note in (
+            (("--focus", "zzzz"), "no stack matches zzzz"),
+            (("-o", "no/such/x"), "No such file"),
+        ):
+            done = self.run_it(*words, "--", self.probe, "fork", status=7)
+            self.assertIn(note, done.stderr)
+            self.assertRegex(done.stderr, r"\nraw profile: pymalloc-profile-\d+\.heap\n")
+            self.assertIn("Other processes:", done.stderr)
+
     def test_one_that_leaves_no_profile(self):
         done = self.run_it("--", self.probe, "die", status=6)
         self.assertIn("ended by SIGABRT and so left no profile", done.stderr)

@@ -162,11 +162,7 @@ def _ordered(found, main):
 
 def _write_results(found, main, runs):
     first, *others = _ordered(found, main)
-    profile, name = runs.write(first, True)
-    print(file=sys.stderr)
-    for line in runs.lines(profile):
-        print(text.clean(line), file=sys.stderr)
-    print(file=sys.stderr)
+    name = _of_program(first, runs)
     _print_files(first, name, runs)
     rows = []
     for one in others:
@@ -176,6 +172,20 @@ def _write_results(found, main, runs):
         rows.append((one, name))
     if rows:
         _print_others(rows)
+
+
+def _of_program(one, runs):
+    """Shows its report; returns the name of its result.  What cannot be done is only told:
+    the program has run, and its status is the one that counts."""
+    name, lines = None, []
+    try:
+        profile, name = runs.write(one, True)
+        lines = runs.lines(profile)
+    except Failure as failure:
+        _say(str(failure))
+    for line in ["", *lines, ""] if lines else [""]:
+        print(text.clean(line), file=sys.stderr)
+    return name
 
 
 def _of_child(one, runs):
