@@ -124,7 +124,7 @@ if ! ./probe >/dev/null 2>&1; then
     exit 0
 fi
 
-echo 1..56
+echo 1..57
 
 library=${PYMALLOC_LIBRARY:-$top_builddir/lib/.libs/libpymalloc.so}
 cp "$library" libpymalloc-copy.so
@@ -181,6 +181,10 @@ run env LD_PRELOAD="$work/libnothing.so" "$built" run -- sh -c 'echo "$LD_PRELOA
 [ "$status" -eq 0 ] && grep -q "libpymalloc[^:]*:$work/libnothing\.so\$" out &&
     ok "an LD_PRELOAD stays, behind the library" ||
     not_ok "an LD_PRELOAD stays, behind the library"
+run env LD_PRELOAD="$library" PYMALLOC=stats:1 "$built" run -- ./probe
+[ "$status" -eq 0 ] && [ "$(grep -c '^libpymalloc [0-9.]*: report' err)" -eq 1 ] &&
+    ok "what the caller has set is not for the launcher's helpers" ||
+    not_ok "what the caller has set is not for the launcher's helpers"
 prints "PYMALLOC_LIBRARY names another library" 0 "owned" \
     env PYMALLOC_LIBRARY="$work/libpymalloc-copy.so" ./pymalloc run -- ./probe
 ln -s "$built" link
