@@ -1296,7 +1296,7 @@ class Runs(WithProgram):
         kept = ["97.7", "KiB", "100", "keeps", f"profile_tool_probe.c:{line}"]
         self.assertEqual(rows[0][0], kept, done.stderr)
         self.assertIn("drops", rows[1][0] + rows[1][1])
-        raw, page = self.only(r"pymalloc-profile-\d+\.heap"), self.only(r".*\.html")
+        raw, page = self.only(r"pymalloc-profile-\d+\.run-\d+\.heap"), self.only(r".*\.html")
         self.assertIn(f"flame graph: {page}\nraw profile: {raw}\n", done.stderr)
         self.assertEqual(len(os.listdir()), 2)
         out = self.succeeds(raw, "--format", "collapsed")
@@ -1317,6 +1317,19 @@ class Runs(WithProgram):
         child = others.splitlines()[1].split()
         self.assertEqual(child[1:4], ["probe", "103", "KiB"], done.stderr)
         self.assertIn(child[-1], pages)
+
+    def test_two_runs_in_one_folder(self):
+        with subprocess.Popen(
+            [LAUNCHER, "profile", "--", self.probe, "wait"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as first:
+            self.assertEqual(first.stdout.readline(), b"ready\n")
+            self.run_it("--", self.probe, "work")
+            _, said = first.communicate(timeout=PATIENCE)
+        self.assertIn(b"\nraw profile: ", said)
+        self.assertNotIn(b"Other processes:", said)
 
     def test_what_one_run_added(self):
         self.run_it("--format", "raw", "--", self.probe, "work")
@@ -1352,7 +1365,7 @@ class Runs(WithProgram):
         ):
             done = self.run_it(*words, "--", self.probe, "fork", status=7)
             self.assertIn(note, done.stderr)
-            self.assertRegex(done.stderr, r"\nraw profile: pymalloc-profile-\d+\.heap\n")
+            self.assertRegex(done.stderr, r"\nraw profile: pymalloc-profile-\d+\.run-\d+\.heap\n")
             self.assertIn("Other processes:", done.stderr)
 
     def test_one_that_leaves_no_profile(self):

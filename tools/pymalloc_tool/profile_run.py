@@ -15,7 +15,8 @@ OPTION_INTERVAL = "profile"
 OPTION_FILE = "profile_file"
 # The longest value of an option.
 _VALUE_MOST = 255
-_FILE = "pymalloc-profile-%p.heap"
+# Our own number tells our profiles from those of a run beside us in the same folder.
+_FILE = f"pymalloc-profile-%p.run-{os.getpid()}.heap"
 
 INTERVAL = "128k"
 # Statuses of the launcher that say that nothing was run.
