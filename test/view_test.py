@@ -774,10 +774,12 @@ class Drawing(Case):
 class Terminal(Case):
     """top on a terminal of its own."""
 
+    size = (30, 100)
+
     def start(self, pid, *words):
         self.master, slave = pty.openpty()
         self.addCleanup(os.close, self.master)
-        self.resize(30, 100)
+        self.resize(*self.size)
         self.before = termios.tcgetattr(slave)
         main = os.path.join(os.environ["top_srcdir"], "tools/pymalloc_tool/__main__.py")
         self.child = subprocess.Popen(
@@ -872,6 +874,14 @@ class Terminal(Case):
             lines = re.sub(r"\033\[[?0-9]*[A-Za-z]", "", page).replace("\r", "").split("\n")
             self.assertEqual(len(lines), 4)
             self.assertLessEqual(max(map(len, lines)), 40, lines)
+            self.type("q")
+            self.ends(0)
+
+    def test_a_terminal_that_does_not_know_its_size(self):
+        self.size = (0, 0)
+        with serving(BY_HAND) as server:
+            self.start(server.pid)
+            self.until("occupancy")
             self.type("q")
             self.ends(0)
 

@@ -118,7 +118,7 @@ def sparkline(values, width):
 
 def width(default=100):
     """Columns to fill."""
-    return shutil.get_terminal_size((default, 24)).columns
+    return shutil.get_terminal_size((default, 24)).columns or default
 
 
 def is_terminal(stream):

@@ -154,6 +154,10 @@ def page(snap, rates, order, sparks, columns):
 # ------------------------------------------------------------------------ the terminal
 
 
+# Of a terminal that does not know its own.
+_SIZE = (80, 24)
+
+
 class _Ended(Exception):
     """The user wants no more, or a signal says so."""
 
@@ -198,9 +202,11 @@ class Terminal:
         self._screen.flush()
 
     def size(self):
+        sizes = [shutil.get_terminal_size(), _SIZE]
         with contextlib.suppress(OSError):
-            return os.get_terminal_size(self._screen.fileno())
-        return shutil.get_terminal_size()
+            sizes.insert(0, os.get_terminal_size(self._screen.fileno()))
+        # 0 is what a serial line, or one of a container, says of itself.
+        return tuple(next(filter(None, numbers)) for numbers in zip(*sizes))
 
     def stop(self):
         """Ctrl-Z: hands the terminal to the shell, and takes it back afterwards."""
