@@ -1080,6 +1080,18 @@ class Names(WithProgram):
         names, _ = self.names(raw_text(FOUND[:1], about=dict(ABOUT, start_ns=1 << 62)))
         self.assertEqual(names[0], ("[unknown]",))
 
+    def test_a_map_of_code_of_another_user(self):
+        file = self.code.format(PID)
+        if os.getuid() == 0:
+            os.chown(file, 65534, -1)
+        owner = os.stat(file).st_uid
+        with unittest.mock.patch("os.getuid", return_value=owner + 1):
+            names, _ = self.names(raw_text(FOUND[:1], about=ABOUT))
+            self.assertEqual(names[0], ("[unknown]",))
+        with unittest.mock.patch("os.getuid", return_value=owner):
+            names, _ = self.names(raw_text(FOUND[:1], about=ABOUT))
+            self.assertNotEqual(names[0], ("[unknown]",))
+
     def test_hostile_files(self):
         """Damage at random to the file that the addresses are in."""
         chance = random.Random(11)

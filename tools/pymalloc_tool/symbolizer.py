@@ -8,6 +8,7 @@ functions were inlined.  A file that is not the one that ran names nothing.
 
 import bisect
 import collections
+import contextlib
 import os
 import re
 import shutil
@@ -229,11 +230,13 @@ class _Code:
 
     _LINE = re.compile(r"([0-9a-fA-F]{1,16}) ([0-9a-fA-F]{1,16}) (.+)$")
 
-    def __init__(self, path, started):
+    def __init__(self, path, started, owners):
         self._code = []
         try:
-            # One that is older tells of another process that had the number.
-            if started is None or os.stat(path).st_mtime_ns >= started:
+            status = os.stat(path)
+            # One that is older tells of another process that had the number; and everybody
+            # may put a file there.
+            if status.st_uid in owners and (started is None or status.st_mtime_ns >= started):
                 text = bytes(elf.content(path)).decode(errors="replace")
                 self._code = sorted(self._parse(text))
         except OSError:
@@ -311,8 +314,17 @@ class Symbolizer:
         if self._code is None:
             number = self._raw.number("pid")
             root = f"/proc/{self._pid}/root" if self._pid is not None else ""
-            self._code = _Code(root + _CODE.format(number), self._raw.number("start_ns"))
+            path = root + _CODE.format(number)
+            self._code = _Code(path, self._raw.number("start_ns"), self._trusted())
         return self._code
+
+    def _trusted(self):
+        """The users who may tell of the process's code: root, we, and who runs it."""
+        users = {0, os.getuid()}
+        if self._pid is not None:
+            with contextlib.suppress(OSError):
+                users.add(os.stat(f"/proc/{self._pid}").st_uid)
+        return users
 
     def build_ids(self):
         """By path, of the files that were looked at."""
