@@ -153,6 +153,12 @@ class Reading(Case):
             change(document)
             self.fails(7, "damaged snapshot", "stats", self.file(document))
 
+    def test_mappings_that_no_file_can_have(self):
+        for name in ("/bin/\0", "/bin/\ud800", None):
+            document = copy.deepcopy(BY_HAND)
+            document["tool_mappings"][0][3] = name
+            self.fails(7, "a mapping is wrong", "why", self.file(document))
+
     def test_random_damage_is_read_or_refused(self):
         values = (None, -1, 0, 1, 2, 17, 1 << 62, 1 << 70, 0.5, True, "", "0x1", "\ud800\x1b", [],
                   {}, [[]])

@@ -44,6 +44,17 @@ Sample = collections.namedtuple("Sample", "address size weight frames age_ms")
 FREE_POOLS = tuple(Pool(state, 0, 0, 0, 0) for state in range(4))
 
 
+def _is_path(value):
+    """Whether a value can be asked of the kernel as a file's name."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half a character
+        return False
+    return True
+
+
 class Snapshot:
     """One snapshot, checked.
 
@@ -241,7 +252,7 @@ class Snapshot:
                 not isinstance(row, list)
                 or len(row) != 4
                 or not all(self._is_number(value) for value in row[:3])
-                or not isinstance(row[3], str)
+                or not _is_path(row[3])
             ):
                 raise self._bad("a mapping is wrong")
             mappings.append(tuple(row))
