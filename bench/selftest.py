@@ -219,6 +219,32 @@ def test_store_and_summary():
         assert len(list(csv.DictReader(io.StringIO(summary.as_csv(found))))) == 2
 
 
+def compare(*words, **more):
+    """(status, standard error) of bench/compare."""
+    done = subprocess.run(
+        [sys.executable, os.path.join(SOURCE, "compare"), *words],
+        stderr=subprocess.PIPE, text=True, check=False, **more,
+    )
+    return done.returncode, done.stderr
+
+
+def test_compare_tells_errors_from_changes():
+    with tempfile.TemporaryDirectory() as directory:
+        results = store.Results(directory)
+        results.begin({"allocators": {"jemalloc": {}, "x": {}}})
+        for number in range(3):
+            results.add(row("w", "jemalloc", number, 2.0, 1000))
+            results.add(row("w", "x", number, 1.0, 3000))
+        same = (directory, directory)
+        assert compare(*same, stdout=subprocess.DEVNULL) == (0, "")
+        status, said = compare(directory, os.path.join(directory, "nosuch"))
+        assert (status, said.count("\n")) == (2, 1) and "nosuch" in said, said
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "wb") as nobody:
+            assert compare(*same, stdout=nobody) == (2, "")
+
+
 # ---------------------------------------------------------------------------- spawning
 
 
