@@ -260,7 +260,7 @@ $CC probe.c -o strange -ldl -Wl,--dynamic-linker=/lib/strange.so
 refuses "a program with an unknown loader" 125 "unknown loader, /lib/strange.so" \
     "$built" run -- ./strange
 
-# A loader that the program brings would run before the program has been checked.
+# A loader that the program brings is not for check to start.
 loaded_by() { # program, loader
     $CC probe.c -o "$1" -ldl -Wl,--dynamic-linker="$work/$2"
 }
@@ -268,18 +268,24 @@ printf '#!/bin/sh\nexit 1\n' >ld-linux-own.so.2
 chmod +x ld-linux-own.so.2
 loaded_by own-loader ld-linux-own.so.2
 refuses "a program with a loader of its own" 125 "ld-linux-own.so.2 is not one of the system's" \
-    "$built" run -- ./own-loader
+    "$built" internal-check libpymalloc ./own-loader
 ln -s "$(command -v env)" ld-linux-env.so.2
 loaded_by env-loader ld-linux-env.so.2
 refuses "a program whose loader is a link to another program" 125 "is not one of the system's" \
-    "$built" run -- ./env-loader
+    "$built" internal-check libpymalloc ./env-loader
 real=$(ldd ./probe | sed -n 's|^[[:space:]]*\(/[^ ]*/ld[^ /]*\) (.*|\1|p')
 if [ -n "$real" ]; then
     ln -s "$real" ld-linux-link.so.2
     loaded_by link-loader ld-linux-link.so.2
-    prints "a program whose loader is a link to the system's" 0 "owned" "$built" run -- ./link-loader
+    prints "a program whose loader is a link to the system's" 0 "yes" sh -c \
+        '"$1" internal-check libpymalloc ./link-loader >/dev/null && echo yes' sh "$built"
+    cp "$real" ld-linux-copy.so.2
+    loaded_by copy-loader ld-linux-copy.so.2
+    prints "a program whose loader is the system's elsewhere runs" 0 "owned" \
+        "$built" run -- ./copy-loader
 else
     skip "a program whose loader is a link to the system's" "its place is unknown"
+    skip "a program whose loader is the system's elsewhere runs" "its place is unknown"
 fi
 
 $CC -fno-builtin -rdynamic ownmalloc.c -o ownmalloc
