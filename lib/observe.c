@@ -13,10 +13,19 @@
 /* Programs close standard error before the report is due: it goes to a copy.  Where a
  * program has closed that one, standard error itself will do if it is the same file. */
 static struct pym_descriptor report_to = PYM_NO_DESCRIPTOR;
+static bool is_kept;
+
+static void keep_standard_error(void)
+{
+    pym_process_keep_copy(&report_to, STDERR_FILENO);
+    is_kept = true;
+}
 
 static bool can_report(void)
 {
-    if (!pym_process_is_ours(&report_to)) {
+    if (!is_kept) { /* the option was set while the program ran */
+        keep_standard_error();
+    } else if (!pym_process_is_ours(&report_to)) {
         report_to.fd = STDERR_FILENO;
     }
     return pym_process_is_ours(&report_to);
@@ -75,7 +84,7 @@ static bool is_reporting(void)
 void pym_observe_start(void)
 {
     if (is_reporting() && PYM_OPTION_TEXT_OF(stats_file) == NULL) {
-        pym_process_keep_copy(&report_to, STDERR_FILENO);
+        keep_standard_error();
     }
     pym_server_start(write_reports);
 }
