@@ -86,7 +86,7 @@ traced() {
     shift 3
     status=0
     # shellcheck disable=SC2046 # a command and its arguments
-    timeout -s KILL 30 strace -f -qq --seccomp-bpf ${on:+-E LD_PRELOAD="$on"} \
+    timeout -s KILL 120 strace -f -qq --seccomp-bpf ${on:+-E LD_PRELOAD="$on"} \
         -E PYMALLOC="$option" "$@" -- $(command_of "$program") \
         </dev/null >"$scratch/out" 2>&1 || status=$?
 }
