@@ -124,7 +124,7 @@ if ! ./probe >/dev/null 2>&1; then
     exit 0
 fi
 
-echo 1..57
+echo 1..58
 
 library=${PYMALLOC_LIBRARY:-$top_builddir/lib/.libs/libpymalloc.so}
 cp "$library" libpymalloc-copy.so
