@@ -107,8 +107,9 @@ int pymalloc_profile_write(int fd);
 /*
  * Gives all free memory back to the system now, without waiting for its decay:
  * free pools, pages of other pools in which no block is in use, the calling thread's
- * cache of large blocks, what ended threads left behind.  Other running threads give back
- * their own at their next visit to a slow path.  Returns the number of bytes that went back at once.
+ * cache of large blocks, what ended threads left behind.  Other running threads give
+ * back their own at their next visit to a slow path.  Returns the number of bytes that
+ * went back at once.
  */
 size_t pymalloc_purge(void);
 
