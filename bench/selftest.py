@@ -198,13 +198,19 @@ def row(name, allocator, number, time_s, rss):
     }
 
 
+def recorded(directory):
+    """Results of three rounds in which x takes half the time and three times the memory."""
+    results = store.Results(directory)
+    results.begin({"allocators": {"jemalloc": {}, "x": {}}})
+    for number in range(3):
+        results.add(row("w", "jemalloc", number, 2.0, 1000))
+        results.add(row("w", "x", number, 1.0, 3000))
+    return results
+
+
 def test_store_and_summary():
     with tempfile.TemporaryDirectory() as directory:
-        results = store.Results(directory)
-        results.begin({"allocators": {"jemalloc": {}, "x": {}}})
-        for number in range(3):
-            results.add(row("w", "jemalloc", number, 2.0, 1000))
-            results.add(row("w", "x", number, 1.0, 3000))
+        results = recorded(directory)
         with open(results.raw, "a") as file:
             file.write("w,test,x,3,ok,1.0")
         results.drop_unfinished_line()
@@ -230,11 +236,7 @@ def compare(*words, **more):
 
 def test_compare_tells_errors_from_changes():
     with tempfile.TemporaryDirectory() as directory:
-        results = store.Results(directory)
-        results.begin({"allocators": {"jemalloc": {}, "x": {}}})
-        for number in range(3):
-            results.add(row("w", "jemalloc", number, 2.0, 1000))
-            results.add(row("w", "x", number, 1.0, 3000))
+        recorded(directory)
         same = (directory, directory)
         assert compare(*same, stdout=subprocess.DEVNULL) == (0, "")
         status, said = compare(directory, os.path.join(directory, "nosuch"))

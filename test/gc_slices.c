@@ -329,6 +329,15 @@ static void tracking_again_meanwhile(void)
     }
 }
 
+/* Takes so many slices, or fewer if a collection ends before: whether it goes on. */
+static bool step_on(size_t slices, bool more)
+{
+    for (size_t i = 0; i < slices && more; i++) {
+        more = pygc_step(heap, 1000);
+    }
+    return more;
+}
+
 /* Builds garbage and what looks like it, does so many slices, and tells how. */
 struct scene {
     struct node *kept[40];
@@ -352,11 +361,7 @@ static bool build(struct scene *scene, size_t slices)
     struct node *pair = make_ring(small, 2);
     scene->weak = pygc_weakref_new(pair, NULL, NULL);
     pygc_decref(pair);
-    bool more = true;
-    for (size_t i = 0; i < slices && more; i++) {
-        more = pygc_step(heap, 1000);
-    }
-    return more;
+    return step_on(slices, true);
 }
 
 static void let_go(struct scene *scene)
@@ -470,6 +475,16 @@ static void at_every_slice(void (*fn)(struct scene *), size_t step)
     }
 }
 
+/* Runs what is done in two steps with all numbers of slices before each that there can
+ * be; it tells whether there were so many. */
+static void at_all_times(bool (*run)(size_t first, size_t second))
+{
+    for (size_t i = 0; run(i, 0); i++) {
+        for (size_t k = 1; run(i, k); k++) {
+        }
+    }
+}
+
 /* One that is looked at in parts, taken from its only owner before one slice, dies
  * before a later one.  Whether there was such a slice. */
 static bool move_and_drop_large(size_t until_moved, size_t until_dropped)
@@ -478,14 +493,9 @@ static bool move_and_drop_large(size_t until_moved, size_t until_dropped)
     struct node *owner = make(small);
     struct wide *moved = pygc_alloc_var(heap, wide, 2000);
     owner->a = (struct node *)moved;
-    bool more = true;
-    for (size_t i = 0; i < until_moved && more; i++) {
-        more = pygc_step(heap, 1000);
-    }
+    bool more = step_on(until_moved, true);
     CHECK(pygc_take(&owner->a) == moved, "moved");
-    for (size_t i = 0; i < until_dropped && more; i++) {
-        more = pygc_step(heap, 1000);
-    }
+    more = step_on(until_dropped, more);
     pygc_decref(moved);
     (void)finish();
     CHECK_EQ(deaths, 1, "freed, after %zu slices and %zu", until_moved, until_dropped);
@@ -496,10 +506,7 @@ static bool move_and_drop_large(size_t until_moved, size_t until_dropped)
 
 static void large_objects_die_in_two_lists(void)
 {
-    for (size_t i = 0; move_and_drop_large(i, 0); i++) {
-        for (size_t k = 1; move_and_drop_large(i, k); k++) {
-        }
-    }
+    at_all_times(move_and_drop_large);
 }
 
 /* One is suspected with what it refers to, since it was taken from its only owner; it
@@ -514,14 +521,9 @@ static bool move_and_drop_slowly(size_t until_moved, size_t until_dropped)
     for (size_t i = 0; i < GARBAGE; i++) {
         pygc_decref(make_ring(small, 1));
     }
-    bool more = true;
-    for (size_t i = 0; i < until_moved && more; i++) {
-        more = pygc_step(heap, 1000);
-    }
+    bool more = step_on(until_moved, true);
     CHECK(pygc_take(&owner->a) == moved, "moved");
-    for (size_t i = 0; i < until_dropped && more; i++) {
-        more = pygc_step(heap, 1000);
-    }
+    more = step_on(until_dropped, more);
     pygc_set_release_budget(heap, 1);
     pygc_decref(moved);
     (void)finish();
@@ -536,10 +538,7 @@ static bool move_and_drop_slowly(size_t until_moved, size_t until_dropped)
 
 static void suspects_wait_for_release(void)
 {
-    for (size_t i = 0; move_and_drop_slowly(i, 0); i++) {
-        for (size_t k = 1; move_and_drop_slowly(i, k); k++) {
-        }
-    }
+    at_all_times(move_and_drop_slowly);
 }
 
 /* Large objects are suspects, since all were taken from their owners before one slice;
@@ -553,16 +552,11 @@ static bool move_and_drop_many(size_t until_moved, size_t until_dropped)
         owner[i] = make(small);
         owner[i]->a = make(large);
     }
-    bool more = true;
-    for (size_t i = 0; i < until_moved && more; i++) {
-        more = pygc_step(heap, 1000);
-    }
+    bool more = step_on(until_moved, true);
     for (size_t i = 0; i < MANY; i++) {
         moved[i] = pygc_take(&owner[i]->a);
     }
-    for (size_t i = 0; i < until_dropped && more; i++) {
-        more = pygc_step(heap, 1000);
-    }
+    more = step_on(until_dropped, more);
     for (size_t i = 0; i < MANY; i++) {
         pygc_decref(moved[i]);
     }

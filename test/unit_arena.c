@@ -237,6 +237,15 @@ static void memory_goes_back_at_once(void)
           "purged is not zero");
 }
 
+/* Until nothing waits any more, or for a hundred turns. */
+static void decay_with_pauses(int ms)
+{
+    for (int i = 0; i < 100 && pym_arena_has_dirty(); i++) {
+        pym_arena_decay();
+        sleep_ms(ms);
+    }
+}
+
 static void memory_decays(void)
 {
     pym_options_parse("decay:500");
@@ -245,10 +254,7 @@ static void memory_decays(void)
     pym_arena_decay();
     CHECK_EQ(totals().purged_bytes, 0, "it went back at once");
     sleep_ms(550);
-    for (int i = 0; i < 100 && pym_arena_has_dirty(); i++) {
-        pym_arena_decay();
-        sleep_ms(5);
-    }
+    decay_with_pauses(5);
     CHECK_EQ(totals().purged_bytes, 320 * PYM_POOL_SIZE, "what went back");
     is_sound("after the decay");
 }
@@ -357,10 +363,7 @@ static void refusals_are_not_asked_for_at_once(void)
     CHECK_EQ(totals().dirty, 320, "dirty pools");
     keeps_memory = false;
     sleep_ms(550);
-    for (int i = 0; i < 100 && pym_arena_has_dirty(); i++) {
-        pym_arena_decay();
-        sleep_ms(15);
-    }
+    decay_with_pauses(15);
     CHECK_EQ(totals().purged_bytes, 320 * PYM_POOL_SIZE, "what went back in the end");
     is_sound("after refusals");
 }
