@@ -482,7 +482,7 @@ static void drop_idle_active(struct pym_heap *heap, unsigned cls)
     give_pool(heap, pool);
 }
 
-void pym_heap_strip(struct pym_heap *heap)
+static void give_back_pools(struct pym_heap *heap)
 {
     pym_remote_flush(&heap->outbox);
     pym_heap_drain(heap);
@@ -493,13 +493,18 @@ void pym_heap_strip(struct pym_heap *heap)
         give_pool(heap, pool);
     }
     pym_scavenge_all(heap);
+}
+
+void pym_heap_strip(struct pym_heap *heap)
+{
+    give_back_pools(heap);
     pym_syscache_shed_all(&heap->cache);
 }
 
 void pym_heap_purge(struct pym_heap *heap)
 {
     heap->purge_seen = atomic_load_explicit(&purge_requests, memory_order_relaxed);
-    pym_heap_strip(heap);
+    give_back_pools(heap);
     pym_syscache_empty(&heap->cache);
 }
 
