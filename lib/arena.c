@@ -394,9 +394,8 @@ static void purge_some(uint64_t now, uint64_t wait, size_t bytes)
     }
 }
 
-void pym_arena_decay(void)
+void pym_arena_decay(uint64_t now)
 {
-    uint64_t now = pym_os_now_ms();
     if (!pym_arena_has_dirty() ||
         now < atomic_load_explicit(&next_decay_ms, memory_order_relaxed) ||
         !pym_lock_try(&lock)) {

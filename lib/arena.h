@@ -53,9 +53,9 @@ bool pym_arena_fit(void);
 void pym_arena_give(struct pym_pool *pool);
 
 /* Gives the memory of free pools back to the system if they have waited long
- * enough, or at once.  Returns the bytes.  decay does little at a time. */
+ * enough by the clock, or at once.  Returns the bytes.  decay does little at a time. */
 size_t pym_arena_purge_all(void);
-void pym_arena_decay(void);
+void pym_arena_decay(uint64_t now_ms);
 
 /* The process has grown elsewhere by so many bytes: gives back as many, if there are,
  * that have not waited their time. */

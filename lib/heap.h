@@ -72,6 +72,8 @@ struct pym_heap {
     struct pym_pool *spare;
     unsigned spares;
     uint32_t ticks;
+    bool hurries;        /* between two looks at the clock it stood still */
+    uint64_t seen_ms;    /* at the last one, while free memory is to go back */
     uint32_t pools;      /* that the heap has */
     uint32_t availables; /* of them, in the lists above */
     struct pym_scavenger scavenger;

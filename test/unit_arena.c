@@ -164,7 +164,7 @@ static void no_range_at_all(void)
     CHECK(pym_arena_take(heap_number(1)) == NULL, "a pool without a range, again");
     CHECK_EQ(errno, 77, "errno was changed");
     CHECK_EQ(pym_arena_purge_all(), 0, "nothing to purge");
-    pym_arena_decay();
+    pym_arena_decay(pym_os_now_ms());
     CHECK_EQ(totals().reserved, 0, "reserved");
     is_sound("without a range");
 }
@@ -241,7 +241,7 @@ static void memory_goes_back_at_once(void)
 static void decay_with_pauses(int ms)
 {
     for (int i = 0; i < 100 && pym_arena_has_dirty(); i++) {
-        pym_arena_decay();
+        pym_arena_decay(pym_os_now_ms());
         sleep_ms(ms);
     }
 }
@@ -251,7 +251,7 @@ static void memory_decays(void)
     pym_options_parse("decay:500");
     take(320);
     give(0, 320, 1);
-    pym_arena_decay();
+    pym_arena_decay(pym_os_now_ms());
     CHECK_EQ(totals().purged_bytes, 0, "it went back at once");
     sleep_ms(550);
     decay_with_pauses(5);
@@ -375,7 +375,7 @@ static void busy_arenas_do_not_decay(void)
     take(160);
     give(0, 160, 1);
     for (int i = 0; i < 20; i++) {
-        pym_arena_decay();
+        pym_arena_decay(pym_os_now_ms());
         sleep_ms(5);
     }
     CHECK_EQ(totals().purged_bytes, 0, "it went back too early");

@@ -123,6 +123,37 @@ static void spare_pools_are_bounded(void)
     munmap(block, blocks * sizeof *block);
 }
 
+/* While free memory waits: a clock that stands still is not worth reading often, and
+ * one that goes on is seen after a few ticks. */
+static void a_clock_that_stands_still_is_read_less_often(void)
+{
+    unsigned n;
+    struct pym_heap *heap = pym_thread.heap;
+    for (int round = 0; round < 8; round++) { /* more than are kept as spares */
+        void **block = full_pool(9, &n);
+        for (unsigned i = 0; i < n; i++) {
+            pym_alloc_free(block[i]);
+        }
+    }
+    CHECK(pym_arena_has_dirty(), "no memory waits");
+    for (int i = 0; i < 1000000 && !heap->hurries; i++) {
+        pym_heap_tick(heap);
+    }
+    CHECK(heap->hurries, "a million ticks in no hurry");
+    int ticks = 0;
+    while (heap->hurries && ticks < 1000) {
+        sleep_ms(5);
+        pym_heap_tick(heap);
+        ticks++;
+    }
+    CHECK(ticks <= 16, "slow after %d ticks", ticks);
+    uint64_t before = heap->seen_ms;
+    sleep_ms(20);
+    pym_heap_tick(heap);
+    CHECK(heap->seen_ms > before, "the clock is not read at each tick");
+    pym_heap_purge(heap);
+}
+
 static void a_purge_leaves_nothing(void)
 {
     unsigned n;
@@ -403,7 +434,8 @@ static void *use_every_class_once(void *arg)
     return NULL;
 }
 
-/* That earlier ones have used a class does not mean that the next needs a pool of it. */
+/* That earlier ones have used a class does not mean that the next needs a pool of it.
+ */
 static void short_threads_share_few_pools(void)
 {
     enum { THREADS = 100 };
@@ -565,6 +597,8 @@ static const struct tap_case cases[] = {
     {"a pool goes through its states", a_pool_goes_through_its_states},
     {"the block freed last is the next one", the_last_freed_is_the_next},
     {"spare pools are bounded", spare_pools_are_bounded},
+    {"a clock that stands still is read less often",
+     a_clock_that_stands_still_is_read_less_often},
     {"a purge leaves nothing", a_purge_leaves_nothing},
     {"full pools serve before the heap grows", full_pools_serve_before_the_heap_grows},
     {"too little of a full pool is left alone", too_little_of_a_full_pool_is_left},
