@@ -5,6 +5,7 @@
 #include "options.h"
 #include "os.h"
 #include "probe.h"
+#include "systrim.h"
 
 #include <string.h>
 
@@ -240,7 +241,8 @@ struct pym_pool *pym_arena_take(struct pym_heap *owner)
     pym_lock(&lock);
     bool is_small = arenas_ahead() == 0;
     uint32_t arena = fullest();
-    if (arena == 0 && grow()) {
+    bool has_grown = arena == 0 && grow();
+    if (has_grown) {
         arena = fullest();
     }
     if (arena != 0) {
@@ -250,6 +252,9 @@ struct pym_pool *pym_arena_take(struct pym_heap *owner)
     pym_unlock(&lock);
     if (!is_small && !has_memory && pym_os_page_size() <= PYM_POOL_SIZE) {
         (void)pym_os_populate(pym_region_pool_start(pool), PYM_POOL_SIZE);
+    }
+    if (has_grown || !has_memory) {
+        pym_systrim_make_up();
     }
     return pool;
 }

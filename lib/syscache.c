@@ -134,6 +134,7 @@ static bool is_unknown_copy;
 void pym_syscache_after_fork(bool is_known)
 {
     is_unknown_copy = !is_known;
+    pym_systrim_after_fork(is_known);
 }
 
 /* Where other threads' locks may be held for ever, or the memory is another

@@ -21,10 +21,10 @@ enum { KEEP = 8, GLIBCS_KEEP = 2 };
 static _Atomic size_t threshold;
 static _Atomic bool is_users; /* the user has called mallopt */
 
-/* By so many bytes the blocks in use have to fall for that to be worth while.  If they
- * had grown by as much since the last time, this is a program that goes up and down,
- * and so many milliseconds have to lie between: what is given back costs a fault a page
- * when it is wanted again. */
+/* By so many bytes the blocks in use have to fall for a trim to be worth while.  If
+ * they had grown by as much since the last time, this is a program that goes up and
+ * down, and so many milliseconds have to lie between: what is given back costs a fault
+ * a page when it is wanted again. */
 #define FALL_LEAST ((int64_t)2 << 20)
 enum { FALL_MS = 1000 };
 
@@ -132,42 +132,64 @@ static void trim(void)
     errno = saved;
 }
 
-/* The most bytes since the last fall, what was left then, and when. */
+/* The most bytes since memory last went back, what was in use then, and when. */
 static _Atomic int64_t most;
 static _Atomic int64_t left;
-static _Atomic uint64_t fell_ms;
+static _Atomic uint64_t went_ms;
+/* What is in use, if that is half of the most. */
+#define NOT_FALLEN INT64_MAX
+static _Atomic int64_t fallen_to = NOT_FALLEN;
 
-static bool is_too_soon(int64_t fallen_from, uint64_t now)
-{
-    return fallen_from - atomic_load_explicit(&left, memory_order_relaxed) >=
-               FALL_LEAST &&
-           now - atomic_load_explicit(&fell_ms, memory_order_relaxed) < FALL_MS;
-}
-
-/* Of two threads that see the same fall, one gives back. */
 void pym_systrim_lent(int64_t bytes)
 {
     int64_t seen = atomic_load_explicit(&most, memory_order_relaxed);
     if (bytes > seen) {
         atomic_store_explicit(&most, bytes, memory_order_relaxed);
-        return;
     }
-    if (PYM_LIKELY(bytes > seen / 2 || seen - bytes < FALL_LEAST) ||
+    bool has_fallen = bytes <= seen / 2 && seen - bytes >= FALL_LEAST;
+    int64_t now = has_fallen ? bytes : NOT_FALLEN;
+    if (now != atomic_load_explicit(&fallen_to, memory_order_relaxed)) {
+        atomic_store_explicit(&fallen_to, now, memory_order_relaxed);
+    }
+}
+
+static bool is_too_soon(int64_t fallen_from, uint64_t now)
+{
+    return fallen_from - atomic_load_explicit(&left, memory_order_relaxed) >=
+               FALL_LEAST &&
+           now - atomic_load_explicit(&went_ms, memory_order_relaxed) < FALL_MS;
+}
+
+/* Of two threads that see the same fall, one gives back. */
+void pym_systrim_make_up(void)
+{
+    int64_t bytes = atomic_load_explicit(&fallen_to, memory_order_relaxed);
+    if (PYM_LIKELY(bytes == NOT_FALLEN) ||
         atomic_load_explicit(&threshold, memory_order_relaxed) == 0) {
         return;
     }
     uint64_t now = pym_os_now_ms();
-    if (!is_too_soon(seen, now) &&
-        atomic_compare_exchange_strong_explicit(
-            &most, &seen, bytes, memory_order_relaxed, memory_order_relaxed)) {
+    int64_t from = atomic_load_explicit(&most, memory_order_relaxed);
+    if (!is_too_soon(from, now) && atomic_compare_exchange_strong_explicit(
+                                       &fallen_to, &bytes, NOT_FALLEN,
+                                       memory_order_relaxed, memory_order_relaxed)) {
+        atomic_store_explicit(&most, bytes, memory_order_relaxed);
         atomic_store_explicit(&left, bytes, memory_order_relaxed);
-        atomic_store_explicit(&fell_ms, now, memory_order_relaxed);
+        atomic_store_explicit(&went_ms, now, memory_order_relaxed);
         trim();
+    }
+}
+
+void pym_systrim_after_fork(bool is_known)
+{
+    if (!is_known) {
+        atomic_store_explicit(&threshold, 0, memory_order_relaxed);
     }
 }
 
 void pym_systrim_look(void)
 {
+    pym_systrim_make_up();
     int seen = atomic_load_explicit(&state, memory_order_relaxed);
     if (seen == TRIMMED ||
         !atomic_compare_exchange_strong_explicit(

@@ -11,8 +11,10 @@
  *
  * And for programs that free many blocks of a few KiB while the top of the heap stays
  * in use, be it by a block that a cache holds: what lies free below would be of no use
- * to anybody but this allocator, and small blocks do not come from there.  So when half
- * of the most is left, it goes back at once.
+ * to anybody but this allocator, and small blocks do not come from there.  So when no
+ * more than half of the most is left, it goes back as soon as small blocks take memory
+ * that the process did not have, or after a while: not at once, since a program that
+ * frees all it has may be about to end, or to begin anew.
  *
  * Nothing is touched until one or the other is seen, nor if the user has tuned the
  * system allocator.
@@ -52,7 +54,13 @@ void pym_systrim_freed(size_t chunk, bool is_mapped);
  * many bytes now. */
 void pym_systrim_lent(int64_t bytes);
 
+/* The process is growing elsewhere.  May take the system allocator's locks. */
+void pym_systrim_make_up(void);
+
 /* To be called about once a second. */
 void pym_systrim_look(void);
+
+/* In a forked child: whether the C library knows of it, and has freed its locks. */
+void pym_systrim_after_fork(bool is_known);
 
 #endif

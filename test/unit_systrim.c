@@ -1,4 +1,6 @@
 /* systrim.h: what the system allocator may keep of freed megabytes. */
+#include "arena.h"
+#include "heap.h"
 #include "options.h"
 #include "support.h"
 #include "sysalloc.h"
@@ -84,33 +86,93 @@ static void what_is_idle_goes_back_once(void)
     CHECK_EQ(trims_after_looks(5), 1, "the next time");
 }
 
+static int trims_as_small_blocks_grow(void)
+{
+    int before = fake.trims;
+    pym_systrim_make_up();
+    return fake.trims - before;
+}
+
 static int trims_at(double megabytes)
 {
     int before = fake.trims;
     pym_systrim_lent((int64_t)(megabytes * (double)MB));
-    return fake.trims - before;
+    CHECK_EQ(fake.trims, before, "before anybody wants memory");
+    return trims_as_small_blocks_grow();
 }
 
-static void half_of_the_blocks_go_back_at_once(void)
+static void half_of_the_blocks_make_up_for_growth(void)
 {
     begin();
     CHECK_EQ(trims_at(20), 0, "as they grow");
     CHECK_EQ(trims_at(11), 0, "by less than half");
     CHECK_EQ(trims_at(10), 1, "by half");
+    CHECK_EQ(trims_as_small_blocks_grow(), 0, "again");
     CHECK_EQ(trims_at(6), 0, "by less than half of that");
-    CHECK_EQ(trims_at(5), 1, "by half of that, at once");
+    CHECK_EQ(trims_at(5), 1, "by half of that");
     CHECK_EQ(trims_at(1.5), 1, "by far more");
     CHECK_EQ(trims_at(0), 0, "by little");
 }
 
-static void up_and_down_goes_back_once_a_second(void)
+/* A second after what went back last. */
+static void begin_later(void)
 {
     begin();
     sleep_ms(1100);
+}
+
+static void half_of_the_blocks_goes_back_in_the_end(void)
+{
+    begin_later();
+    pym_systrim_lent(20 * (int64_t)MB);
+    pym_systrim_lent(5 * (int64_t)MB);
+    CHECK_EQ(trims_after_looks(1), 1, "at the next look");
+    CHECK_EQ(trims_after_looks(5), 0, "again");
+}
+
+static void what_is_wanted_again_stays(void)
+{
+    begin();
+    pym_systrim_lent(20 * (int64_t)MB);
+    pym_systrim_lent(5 * (int64_t)MB);
+    pym_systrim_lent(15 * (int64_t)MB);
+    CHECK_EQ(trims_as_small_blocks_grow() + trims_after_looks(5), 0, "trims");
+}
+
+static void up_and_down_goes_back_once_a_second(void)
+{
+    begin_later();
     CHECK_EQ(trims_at(40) + trims_at(2), 1, "the first time");
     CHECK_EQ(trims_at(40) + trims_at(2) + trims_at(1), 0, "right after that");
     sleep_ms(1100);
     CHECK_EQ(trims_at(1), 1, "a second later");
+}
+
+static void pools_make_up_for_what_is_free(void)
+{
+    begin_later();
+    pym_systrim_lent(40 * (int64_t)MB);
+    pym_systrim_lent(2 * (int64_t)MB);
+    static struct pym_heap heap;
+    CHECK(pym_arena_take(&heap) != NULL, "no pool");
+    CHECK_EQ(fake.trims, 1, "trims");
+}
+
+/* Locks that are held in the parent stay so. */
+static int trims_in_an_unknown_copy(void *arg)
+{
+    (void)arg;
+    sleep_ms(1100);
+    pym_systrim_lent(40 * (int64_t)MB);
+    pym_systrim_lent(2 * (int64_t)MB);
+    pym_systrim_after_fork(false);
+    return trims_as_small_blocks_grow() + trims_after_looks(5);
+}
+
+static void an_unknown_copy_keeps_all(void)
+{
+    begin();
+    CHECK_EQ(in_child(trims_in_an_unknown_copy, NULL, 20), 0, "trims");
 }
 
 static void the_user_knows_better(void)
@@ -215,8 +277,12 @@ static void mallopt_ends_it(void)
 static const struct tap_case cases[] = {
     {"the largest mapped block counts", the_largest_mapped_block_counts},
     {"what is idle goes back once", what_is_idle_goes_back_once},
-    {"half of the blocks of a few KiB go back at once",
-     half_of_the_blocks_go_back_at_once},
+    {"half of the blocks make up for growth", half_of_the_blocks_make_up_for_growth},
+    {"half of the blocks goes back in the end",
+     half_of_the_blocks_goes_back_in_the_end},
+    {"what is wanted again stays", what_is_wanted_again_stays},
+    {"pools make up for what is free", pools_make_up_for_what_is_free},
+    {"an unknown copy keeps all", an_unknown_copy_keeps_all},
     {"what goes up and down goes back once a second",
      up_and_down_goes_back_once_a_second},
     {"the user knows better", the_user_knows_better},
