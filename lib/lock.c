@@ -4,7 +4,7 @@
 #include "os.h"
 
 enum { FREE, HELD, HELD_SLEEPERS };
-enum { SPINS = 64 };
+enum { SPINS = 64, YIELDS = 16 };
 
 #if PYM_ASSERT_LEVEL > 0
 static __thread uint32_t held_ranks __attribute__((tls_model("initial-exec")));
@@ -99,13 +99,17 @@ void pym_unlock(struct pym_lock *lock)
     }
 }
 
+/* Yielding is in vain where the holder has a lower priority than the waiter, which
+ * is real-time and on the same processor. */
 static PYM_COLD void spin_contended(struct pym_lock *lock)
 {
     for (unsigned i = 1; !take_free(lock); i++) {
         if (i % SPINS != 0) {
             pym_cpu_relax();
-        } else {
+        } else if (i < SPINS * YIELDS) {
             pym_os_yield();
+        } else {
+            pym_os_nap();
         }
     }
 }

@@ -299,6 +299,12 @@ void pym_os_yield(void)
     (void)raw_call3(SYS_sched_yield, 0, 0, 0);
 }
 
+void pym_os_nap(void)
+{
+    struct timespec nap = {0, 20000};
+    (void)raw_call3(SYS_nanosleep, (long)&nap, 0, 0);
+}
+
 void pym_os_futex_wait(void *word, uint32_t expected)
 {
     (void)raw_call6(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, expected, 0, 0, 0);

@@ -91,6 +91,10 @@ bool pym_os_is_copy(void);
 /* Lets other threads run. */
 void pym_os_yield(void);
 
+/* Sleeps for a few microseconds: unlike yielding, that lets threads of lower
+ * priority run. */
+void pym_os_nap(void);
+
 /* Sleeps while *word == expected; wakes one sleeper. */
 void pym_os_futex_wait(void *word, uint32_t expected);
 void pym_os_futex_wake(void *word);

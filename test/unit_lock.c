@@ -4,12 +4,14 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/resource.h>
 
-enum { THREADS = 8, ROUNDS = 30000 };
+enum { THREADS = 8, ROUNDS = 30000, NOT_ALLOWED = 77 };
 
 static struct pym_lock lock = PYM_LOCK_INIT(PYM_RANK_HEAPS);
 static struct pym_lock inner = PYM_LOCK_INIT(PYM_RANK_ARENAS);
+static struct pym_lock spinning = PYM_LOCK_INIT(PYM_RANK_LEDGER);
 static long counter; /* plain on purpose: only the lock guards it */
 static long tried;
 
@@ -92,6 +94,56 @@ static void a_child_inherits_a_held_lock(void)
     CHECK_EQ(in_child(finds_the_lock_held, NULL, 20), 0, "the child");
     atomic_store(&holding, 2);
     pthread_join(thread, NULL);
+}
+
+/* Of two threads on one processor, one of which goes before the other. */
+static void *take_urgently(void *arg)
+{
+    pym_spin_lock(&spinning);
+    pym_spin_unlock(&spinning);
+    return arg;
+}
+
+static bool create_urgent(pthread_t *thread, const cpu_set_t *here)
+{
+    struct sched_param urgent = {.sched_priority = 1};
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setaffinity_np(&attributes, sizeof *here, here);
+    pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
+    pthread_attr_setschedpolicy(&attributes, SCHED_FIFO);
+    pthread_attr_setschedparam(&attributes, &urgent);
+    bool created = pthread_create(thread, &attributes, take_urgently, NULL) == 0;
+    pthread_attr_destroy(&attributes);
+    return created;
+}
+
+static int let_an_urgent_thread_wait(void *arg)
+{
+    (void)arg;
+    cpu_set_t here;
+    CPU_ZERO(&here);
+    CPU_SET((size_t)sched_getcpu(), &here);
+    sched_setaffinity(0, sizeof here, &here);
+    pthread_t thread;
+    pym_spin_lock(&spinning);
+    if (!create_urgent(&thread, &here)) {
+        return NOT_ALLOWED;
+    }
+    double start = now_seconds();
+    sleep_ms(1);
+    pym_spin_unlock(&spinning);
+    pthread_join(thread, NULL);
+    return now_seconds() - start > 0.5; /* the kernel lets it run after a second */
+}
+
+static void waiting_lets_the_holder_run(void)
+{
+    int status = in_child(let_an_urgent_thread_wait, NULL, 20);
+    if (status == NOT_ALLOWED) {
+        SKIP("no real-time threads may be had");
+    }
+    CHECK_EQ(status, 0, "the child");
 }
 
 /* ------------------------------------------------------------- the kernel */
@@ -178,6 +230,7 @@ static const struct tap_case cases[] = {
     {"the lock lets one in at a time", one_at_a_time},
     {"trying does not wait", trying_does_not_wait},
     {"a reset lock is free", a_reset_lock_is_free},
+    {"waiting lets the holder run", waiting_lets_the_holder_run},
     {"a child can reset a lock that its parent held", a_child_inherits_a_held_lock},
     {"pages come and go", pages_come_and_go},
     {"reserved pages are committed and purged",
