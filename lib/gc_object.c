@@ -315,12 +315,17 @@ static void drop_items(const struct pygc_type *type, char *object, size_t n)
     }
 }
 
+static bool may_move(const struct pygc_heap *heap, const struct pygc_header *header)
+{
+    return header->refs == 1 && !gc_weak_refers(heap, header);
+}
+
 PYM_EXPORT void *pygc_realloc_var(void *object, size_t n)
 {
     struct pygc_header *header = pygc_header_of(object);
     const struct pygc_type *type = gc_type_of(header);
     struct pygc_heap *heap = gc_heap_of(header);
-    if (type->item_size == 0 || header->refs != 1 || gc_weak_refers(heap, header)) {
+    if (type->item_size == 0 || !may_move(heap, header)) {
         errno = EINVAL;
         return NULL;
     }
@@ -330,6 +335,11 @@ PYM_EXPORT void *pygc_realloc_var(void *object, size_t n)
     }
     char *moved = pygc_alloc_var(heap, type, n);
     if (moved == NULL) {
+        return NULL;
+    }
+    if (!may_move(heap, header)) { /* any more, after a collection */
+        gc_free_object(heap, pygc_header_of(moved));
+        errno = EINVAL;
         return NULL;
     }
     if (n < old) {

@@ -67,6 +67,8 @@ static void on_finalize(void *object)
         pygc_untrack(object);
     } else if (node->value == 6) {
         pygc_freeze(heap);
+    } else if (node->value == 7) { /* share what somebody else has */
+        pygc_incref(seen.saved);
     }
 }
 
@@ -427,6 +429,30 @@ static void items_are_counted_and_moved(void)
     pygc_decref(node);
     pygc_decref(list);
     CHECK_EQ(pygc_collect(heap, 2), 2, "a cycle through an item");
+    end();
+}
+
+/* It is looked at again after the collection that its new place may need. */
+static void items_stay_when_shared_meanwhile(void)
+{
+    begin();
+    static const unsigned at_once[3] = {1, 1, 1};
+    void *list = pygc_alloc_var(heap, types.list, 2);
+    seen.saved = list;
+    struct node *garbage = make(types.final);
+    garbage->value = 7;
+    pygc_store(garbage, &garbage->next, garbage);
+    pygc_decref(garbage);
+    pygc_set_threshold(heap, at_once);
+    pygc_enable(heap);
+    errno = 0;
+    CHECK(pygc_realloc_var(list, 9) == NULL && errno == EINVAL, "it has moved");
+    pygc_disable(heap);
+    CHECK_EQ(seen.finalized, 1, "finalized");
+    CHECK_EQ(pygc_refcnt(list), 2, "references");
+    CHECK_EQ(pygc_item_count(list), 2, "items");
+    pygc_decref(list);
+    pygc_decref(list);
     end();
 }
 
@@ -1310,6 +1336,7 @@ static const struct tap_case cases[] = {
     {"long chains need no stack", long_chains_need_no_stack},
     {"releasing can be cut into slices", releasing_can_be_cut_into_slices},
     {"items are counted and moved", items_are_counted_and_moved},
+    {"items stay when shared meanwhile", items_stay_when_shared_meanwhile},
     {"bad types are refused", bad_types_are_refused},
     {"slots may adjoin", slots_may_adjoin},
     {"types tell what can be in a cycle", types_tell_what_can_be_in_a_cycle},
