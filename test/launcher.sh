@@ -124,7 +124,7 @@ if ! ./probe >/dev/null 2>&1; then
     exit 0
 fi
 
-echo 1..58
+echo 1..60
 
 library=${PYMALLOC_LIBRARY:-$top_builddir/lib/.libs/libpymalloc.so}
 cp "$library" libpymalloc-copy.so
@@ -198,11 +198,14 @@ prints "a non-PIE program that takes malloc's address" 0 "1" "$built" run -- ./a
 printf '#!/bin/sh\nexec ./probe script "$@"\n' >script
 printf '#!%s/probe word\n' "$work" >other-script
 printf '#!/usr/bin/env -S A=1 %s/probe word\n' "$work" >env-script
-chmod +x script other-script env-script
+printf '#!/usr/bin/env -S-u A %s/probe word\n' "$work" >options-script
+chmod +x script other-script env-script options-script
 prints "a shell script" 0 "owned [script] [1]" "$built" run -- ./script 1
 prints "a script of another interpreter" 0 "owned [word] [./other-script]" \
     "$built" run -- ./other-script
 prints "a script by way of env" 0 "owned [word] [./env-script]" "$built" run -- ./env-script
+prints "a script by way of env and its options" 0 "owned [word] [./options-script]" \
+    "$built" run -- ./options-script
 
 # --------------------------------------------------------------- it refuses to run
 
@@ -301,6 +304,8 @@ refuses "a library that is not there" 125 "cannot be read" \
     env PYMALLOC_LIBRARY="$work/no.so" "$built" run -- ./probe
 refuses "a library that is none" 125 "not an ELF library" \
     env PYMALLOC_LIBRARY="$work/probe.c" "$built" run -- ./probe
+refuses "two libraries" 125 "both say which library" \
+    env PYMALLOC_LIBRARY="$work/libpymalloc-copy.so" "$built" run --hardened -- ./probe
 refuses "a library without a malloc" 125 "malloc comes from" \
     env PYMALLOC_LIBRARY="$work/libnothing.so" "$built" run -- ./probe
 mkdir "with space"
