@@ -234,12 +234,12 @@ static struct pym_pool *take_from(uint32_t index, struct pym_heap *owner,
     return pool;
 }
 
-struct pym_pool *pym_arena_take(struct pym_heap *owner)
+struct pym_pool *pym_arena_take(struct pym_heap *owner, bool is_to_fill)
 {
     struct pym_pool *pool = NULL;
     bool has_memory = true;
     pym_lock(&lock);
-    bool is_small = arenas_ahead() == 0;
+    is_to_fill |= arenas_ahead() != 0;
     uint32_t arena = fullest();
     bool has_grown = arena == 0 && grow();
     if (has_grown) {
@@ -250,7 +250,7 @@ struct pym_pool *pym_arena_take(struct pym_heap *owner)
         PYM_PROBE2(pymalloc, pool_made, pym_region_pool_start(pool), owner);
     }
     pym_unlock(&lock);
-    if (!is_small && !has_memory && pym_os_page_size() <= PYM_POOL_SIZE) {
+    if (is_to_fill && !has_memory && pym_os_page_size() <= PYM_POOL_SIZE) {
         (void)pym_os_populate(pym_region_pool_start(pool), PYM_POOL_SIZE);
     }
     if (has_grown || !has_memory) {

@@ -42,9 +42,10 @@ struct pym_arena_totals {
     uint64_t purged_bytes;
 };
 
-/* Takes a free pool for a heap; its record is FREE but for the owner.  NULL if
- * no memory can be had. */
-struct pym_pool *pym_arena_take(struct pym_heap *owner);
+/* Takes a free pool for a heap; its record is FREE but for the owner.  If all of it is
+ * going to be used, or there are many pools, it has memory already.  NULL if no memory
+ * can be had. */
+struct pym_pool *pym_arena_take(struct pym_heap *owner, bool is_to_fill);
 
 /* Gives addresses back that a limit forbids; tells whether there were any. */
 bool pym_arena_fit(void);

@@ -23,6 +23,9 @@ enum { HURRIED_TICKS = 8 };
 enum { CLOCK_TICKS = 16 };
 /* Pools without a block in use that a heap keeps. */
 enum { SPARES_MOST = 4 };
+/* A class that takes its fourth pool is going to fill it: one call of the kernel for
+ * all pages of a pool costs less than two faults. */
+enum { GROWING = 4 };
 
 __thread struct pym_thread pym_thread;
 
@@ -343,16 +346,25 @@ static bool supply_from_full(struct pym_heap *heap, unsigned cls)
     return pool != NULL;
 }
 
+static struct pym_pool *take_new(struct pym_heap *heap, unsigned cls)
+{
+    if (heap->grown[cls] < GROWING) {
+        heap->grown[cls]++;
+    }
+    struct pym_pool *pool = pym_arena_take(heap, heap->grown[cls] == GROWING);
+    heap->pools += pool != NULL;
+    return pool;
+}
+
 /* A spare pool of the same class is used as it is. */
 static bool supply_from_new(struct pym_heap *heap, unsigned cls)
 {
     struct pym_pool *pool = take_spare(heap);
     if (pool == NULL) {
-        pool = pym_arena_take(heap);
+        pool = take_new(heap, cls);
         if (pool == NULL) {
             return false;
         }
-        heap->pools++;
         pym_pool_prepare(pool, cls, heap->is_tagged);
     } else if (pool->cls != cls) {
         pym_pool_prepare(pool, cls, heap->is_tagged);

@@ -85,6 +85,7 @@ struct pym_heap {
     void *saved[PYM_CLASSES];      /* the bins of a heap without a thread */
     bool is_tagged;                /* what pym_pool_prepare is to make of its pools */
     uint8_t borrowed[PYM_CLASSES]; /* blocks had from a coarser class so far */
+    uint8_t grown[PYM_CLASSES];    /* pools had from the arenas, up to a few */
 
     /* Blocks that entered a bin from the pool or from other threads, and those
      * that the thread itself freed into a bin: together, less what is in the

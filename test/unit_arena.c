@@ -75,7 +75,7 @@ static struct pym_pool *pools[LARGE];
 static void take(size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        pools[i] = pym_arena_take(heap_number(i % 5));
+        pools[i] = pym_arena_take(heap_number(i % 5), false);
         if (!CHECK(pools[i], "pool %zu of %zu", i, count)) {
             _exit(1);
         }
@@ -146,22 +146,24 @@ static void a_range_of_a_given_size(void)
     take(1);
     CHECK_EQ(totals().reserved, 16 << 20, "16 MiB");
     size_t n = 1;
-    while (pym_arena_take(heap_number(1))) {
+    while (pym_arena_take(heap_number(1), false)) {
         n++;
     }
     CHECK(n * PYM_POOL_SIZE > (size_t)14 << 20, "only %zu pools of 16 MiB", n);
     CHECK(n * PYM_POOL_SIZE < (size_t)16 << 20, "%zu pools are too many for 16 MiB", n);
     is_sound("when the range is used up");
     pym_arena_give(pools[0]);
-    CHECK(pym_arena_take(heap_number(2)) == pools[0], "the pool that was given back");
+    CHECK(pym_arena_take(heap_number(2), false) == pools[0],
+          "the pool that was given back");
 }
 
 static void no_range_at_all(void)
 {
     pym_options_parse("reserve:0");
     errno = 77;
-    CHECK(pym_arena_take(heap_number(1)) == NULL, "a pool without a range");
-    CHECK(pym_arena_take(heap_number(1)) == NULL, "a pool without a range, again");
+    CHECK(pym_arena_take(heap_number(1), false) == NULL, "a pool without a range");
+    CHECK(pym_arena_take(heap_number(1), false) == NULL,
+          "a pool without a range, again");
     CHECK_EQ(errno, 77, "errno was changed");
     CHECK_EQ(pym_arena_purge_all(), 0, "nothing to purge");
     pym_arena_decay(pym_os_now_ms());
@@ -208,7 +210,7 @@ static void the_fullest_arena_serves(void)
             give(a * PYM_ARENA_POOLS + 2, (a + 1) * PYM_ARENA_POOLS, 1);
         }
     }
-    struct pym_pool *pool = pym_arena_take(heap_number(1));
+    struct pym_pool *pool = pym_arena_take(heap_number(1), false);
     CHECK_EQ((uintptr_t)pym_region_pool_start(pool) / PYM_ARENA_SIZE,
              fuller / PYM_ARENA_SIZE, "the arena with the fewest free pools");
     is_sound("after that");
@@ -301,6 +303,19 @@ static void free_memory_makes_up_for_growth(void)
 static bool is_resident(const struct pym_pool *pool)
 {
     return pym_os_is_resident(pym_region_pool_start(pool)) == 1;
+}
+
+static void a_pool_to_be_filled_has_memory(void)
+{
+    struct pym_pool *pool = pym_arena_take(heap_number(1), true);
+    CHECK(is_resident(pool), "no memory behind the pool");
+    CHECK(!is_resident(pool + 1), "memory behind the next");
+    pool = pym_arena_take(heap_number(1), false);
+    CHECK(!is_resident(pool), "memory behind a pool that may not be filled");
+    refuses_memory = true;
+    pool = pym_arena_take(heap_number(1), true);
+    CHECK(refused > 0 && pool != NULL, "no pool because memory was refused");
+    is_sound("with the three");
 }
 
 /* It grows by a part of itself, with memory, which goes back if nobody wants it. */
@@ -447,6 +462,7 @@ IN_CHILD(the_fullest_arena_serves)
 IN_CHILD(memory_goes_back_at_once)
 IN_CHILD(memory_decays)
 IN_CHILD(free_memory_makes_up_for_growth)
+IN_CHILD(a_pool_to_be_filled_has_memory)
 IN_CHILD(large_heaps_grow_ahead)
 IN_CHILD(large_heaps_grow_without_memory_ahead)
 IN_CHILD(refusals_are_not_asked_for_at_once)
@@ -466,6 +482,7 @@ static const struct tap_case cases[] = {
     {"memory goes back at once", child_memory_goes_back_at_once},
     {"memory decays", child_memory_decays},
     {"free memory makes up for growth", child_free_memory_makes_up_for_growth},
+    {"a pool to be filled has memory", child_a_pool_to_be_filled_has_memory},
     {"large heaps grow ahead", child_large_heaps_grow_ahead},
     {"large heaps grow without memory ahead",
      child_large_heaps_grow_without_memory_ahead},

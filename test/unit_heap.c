@@ -123,17 +123,36 @@ static void spare_pools_are_bounded(void)
     munmap(block, blocks * sizeof *block);
 }
 
+/* At the fourth pool of a class. */
+static void a_growing_class_has_its_memory_at_once(void)
+{
+    unsigned n;
+    void *last = NULL;
+    pym_heap_purge(pym_thread.heap);
+    pym_arena_purge_all();
+    for (int i = 0; i < 6; i++) {
+        void **block = full_pool(20, &n);
+        last = block[n - 1]; /* the next block is the first of its pool */
+    }
+    struct pym_pool *pool = pool_of(pym_alloc_malloc(pym_class_size(20)));
+    CHECK(pool != pool_of(last), "the pool is not full");
+    uintptr_t end = (uintptr_t)pym_region_pool_start(pool) + PYM_POOL_SIZE;
+    uintptr_t page = (end - 1) & ~(uintptr_t)(pym_os_page_size() - 1);
+    CHECK_EQ(pym_os_is_resident((void *)page), 1, "the last page of a new pool");
+}
+
 /* While free memory waits: a clock that stands still is not worth reading often, and
  * one that goes on is seen after a few ticks. */
 static void a_clock_that_stands_still_is_read_less_often(void)
 {
-    unsigned n;
+    static void
+        *block[12 * PYM_POOL_SIZE / 512]; /* more pools than are kept as spares */
     struct pym_heap *heap = pym_thread.heap;
-    for (int round = 0; round < 8; round++) { /* more than are kept as spares */
-        void **block = full_pool(9, &n);
-        for (unsigned i = 0; i < n; i++) {
-            pym_alloc_free(block[i]);
-        }
+    for (size_t i = 0; i < COUNT_OF(block); i++) {
+        block[i] = pym_alloc_malloc(512);
+    }
+    for (size_t i = 0; i < COUNT_OF(block); i++) {
+        pym_alloc_free(block[i]);
     }
     CHECK(pym_arena_has_dirty(), "no memory waits");
     for (int i = 0; i < 1000000 && !heap->hurries; i++) {
@@ -597,6 +616,7 @@ static const struct tap_case cases[] = {
     {"a pool goes through its states", a_pool_goes_through_its_states},
     {"the block freed last is the next one", the_last_freed_is_the_next},
     {"spare pools are bounded", spare_pools_are_bounded},
+    {"a growing class has its memory at once", a_growing_class_has_its_memory_at_once},
     {"a clock that stands still is read less often",
      a_clock_that_stands_still_is_read_less_often},
     {"a purge leaves nothing", a_purge_leaves_nothing},

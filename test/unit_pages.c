@@ -70,7 +70,7 @@ static void dirty_one_pool(void)
     pymalloc_purge();
     CHECK(!pym_arena_has_dirty(), "something is dirty after a purge");
     for (size_t i = 0; i < COUNT_OF(pool); i++) {
-        pool[i] = pym_arena_take(nobody);
+        pool[i] = pym_arena_take(nobody, false);
     }
     memset(pym_track_allocated(pym_region_pool_start(pool[1]), PYM_POOL_SIZE), 1,
            PYM_POOL_SIZE);

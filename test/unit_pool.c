@@ -13,7 +13,7 @@ static struct pym_heap *const owner = (struct pym_heap *)0x10000;
 
 static struct pym_pool *new_pool(unsigned cls)
 {
-    struct pym_pool *pool = pym_arena_take(owner);
+    struct pym_pool *pool = pym_arena_take(owner, false);
     if (!pool) {
         tap_bail_out("no pool can be had");
     }

@@ -22,7 +22,7 @@ static struct pym_heap *heap_of(size_t i)
 static void take_pools(void)
 {
     for (size_t i = 0; i < POOLS; i++) {
-        pools[i] = pym_arena_take(heap_of(i));
+        pools[i] = pym_arena_take(heap_of(i), false);
         if (!pools[i]) {
             tap_bail_out("no pool can be had");
         }

@@ -154,7 +154,7 @@ static void pools_make_up_for_what_is_free(void)
     pym_systrim_lent(40 * (int64_t)MB);
     pym_systrim_lent(2 * (int64_t)MB);
     static struct pym_heap heap;
-    CHECK(pym_arena_take(&heap) != NULL, "no pool");
+    CHECK(pym_arena_take(&heap, false) != NULL, "no pool");
     CHECK_EQ(fake.trims, 1, "trims");
 }
 
