@@ -169,10 +169,21 @@ static int trims_in_an_unknown_copy(void *arg)
     return trims_as_small_blocks_grow() + trims_after_looks(5);
 }
 
+/* In a child by fork, the first lock comes before the handler. */
+static int trims_in_a_known_copy(void *arg)
+{
+    int unknown = trims_in_an_unknown_copy(arg);
+    pym_systrim_after_fork(true);
+    pym_systrim_freed(2 * MB, true);
+    CHECK_EQ(fake.map_threshold, 2 * MB, "what is tuned");
+    return unknown != 0 || trims_as_small_blocks_grow() != 1 || tap_failures != 0;
+}
+
 static void an_unknown_copy_keeps_all(void)
 {
     begin();
     CHECK_EQ(in_child(trims_in_an_unknown_copy, NULL, 20), 0, "trims");
+    CHECK_EQ(in_child(trims_in_a_known_copy, NULL, 20), 0, "in a child that is known");
 }
 
 static void the_user_knows_better(void)
