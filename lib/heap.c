@@ -13,12 +13,13 @@
 
 #include <string.h>
 
-/* Frees into an active pool, or hits of the cache of system blocks, between two ticks;
- * and while free memory is to go back, unless ticks come so fast that the clock stands
- * still: a clock that is read for nothing costs as much as a dozen blocks. */
+/* Frees into an active pool, or hits of the cache of system blocks, between two ticks:
+ * without and with free memory that is to go back. */
 enum { TICK = 256, TICK_DIRTY = 32 };
-/* Such ticks between two looks at the clock. */
-enum { HURRIED_TICKS = 8 };
+/* The same while ticks come so fast that the clock stands still, and such ticks between
+ * two looks at it: one for nothing costs as much as a dozen blocks.  A thread that
+ * slows down has to be noticed, so these are not many. */
+enum { TICK_HURRIED = 64, HURRIED_TICKS = 4 };
 /* Ticks between two looks at what has not been wanted for a while. */
 enum { CLOCK_TICKS = 16 };
 /* Pools without a block in use that a heap keeps. */
@@ -61,7 +62,9 @@ static void list_remove(struct pym_pool **list, struct pym_pool *pool)
 /* Less if a sample is due before. */
 static unsigned tick_length(const struct pym_heap *heap)
 {
-    unsigned length = pym_arena_has_dirty() && !heap->hurries ? TICK_DIRTY : TICK;
+    unsigned length = !pym_arena_has_dirty() ? TICK
+                      : heap->hurries        ? TICK_HURRIED
+                                             : TICK_DIRTY;
     return pym_sampler_limit(&heap->sampler, length);
 }
 
