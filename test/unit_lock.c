@@ -104,12 +104,11 @@ static void *take_urgently(void *arg)
     return arg;
 }
 
-static bool create_urgent(pthread_t *thread, const cpu_set_t *here)
+static bool create_urgent(pthread_t *thread)
 {
     struct sched_param urgent = {.sched_priority = 1};
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
-    pthread_attr_setaffinity_np(&attributes, sizeof *here, here);
     pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
     pthread_attr_setschedpolicy(&attributes, SCHED_FIFO);
     pthread_attr_setschedparam(&attributes, &urgent);
@@ -124,11 +123,11 @@ static int let_an_urgent_thread_wait(void *arg)
     cpu_set_t here;
     CPU_ZERO(&here);
     CPU_SET((size_t)sched_getcpu(), &here);
-    sched_setaffinity(0, sizeof here, &here);
+    sched_setaffinity(0, sizeof here, &here); /* threads inherit it */
     pthread_t thread;
     double start = now_seconds();
     pym_spin_lock(&spinning);
-    if (!create_urgent(&thread, &here)) {
+    if (!create_urgent(&thread)) {
         return NOT_ALLOWED;
     }
     pym_spin_unlock(&spinning);
