@@ -36,8 +36,8 @@ bool pym_lock_try(struct pym_lock *lock);
 void pym_unlock(struct pym_lock *lock);
 
 /*
- * The same for sections of a few instructions, where who waits is not
- * woken but looks again from time to time: so unlocking is a plain store, which need not wait for the
+ * The same for sections of a few instructions, where who waits is not woken but looks
+ * again from time to time: so unlocking is a plain store, which need not wait for the
  * holder's stores before it.  A lock is used in one of the two ways.
  */
 void pym_spin_lock(struct pym_lock *lock);

@@ -317,7 +317,7 @@ static void large_blocks_go_back_below_one_in_use(void)
     long late = rss_kb();
     free(blocks[COUNT - 1]);
     tap_note("RSS %ld KiB, at the peak %ld, then %ld", before, peak, late);
-    CHECK(late - before <= (peak - before) / 10 * 3, "%ld of %ld KiB are left",
+    CHECK(late - before <= (peak - before) / 10 * 2, "%ld of %ld KiB are left",
           late - before, peak - before);
 }
 

@@ -453,8 +453,7 @@ static void *use_every_class_once(void *arg)
     return NULL;
 }
 
-/* That earlier ones have used a class does not mean that the next needs a pool of it.
- */
+/* That earlier ones have used a class does not mean that the next needs a pool of it. */
 static void short_threads_share_few_pools(void)
 {
     enum { THREADS = 100 };

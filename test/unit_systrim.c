@@ -114,6 +114,13 @@ static void half_of_the_blocks_make_up_for_growth(void)
     CHECK_EQ(trims_at(0), 0, "by little");
 }
 
+/* By far more than half. */
+static void fall(void)
+{
+    pym_systrim_lent(40 * (int64_t)MB);
+    pym_systrim_lent(2 * (int64_t)MB);
+}
+
 /* A second after what went back last. */
 static void begin_later(void)
 {
@@ -124,8 +131,7 @@ static void begin_later(void)
 static void half_of_the_blocks_goes_back_in_the_end(void)
 {
     begin_later();
-    pym_systrim_lent(20 * (int64_t)MB);
-    pym_systrim_lent(5 * (int64_t)MB);
+    fall();
     CHECK_EQ(trims_after_looks(1), 1, "at the next look");
     CHECK_EQ(trims_after_looks(5), 0, "again");
 }
@@ -133,9 +139,8 @@ static void half_of_the_blocks_goes_back_in_the_end(void)
 static void what_is_wanted_again_stays(void)
 {
     begin();
-    pym_systrim_lent(20 * (int64_t)MB);
-    pym_systrim_lent(5 * (int64_t)MB);
-    pym_systrim_lent(15 * (int64_t)MB);
+    fall();
+    pym_systrim_lent(30 * (int64_t)MB);
     CHECK_EQ(trims_as_small_blocks_grow() + trims_after_looks(5), 0, "trims");
 }
 
@@ -151,8 +156,7 @@ static void up_and_down_goes_back_once_a_second(void)
 static void pools_make_up_for_what_is_free(void)
 {
     begin_later();
-    pym_systrim_lent(40 * (int64_t)MB);
-    pym_systrim_lent(2 * (int64_t)MB);
+    fall();
     static struct pym_heap heap;
     CHECK(pym_arena_take(&heap, false) != NULL, "no pool");
     CHECK_EQ(fake.trims, 1, "trims");
@@ -162,9 +166,8 @@ static void pools_make_up_for_what_is_free(void)
 static int trims_in_an_unknown_copy(void *arg)
 {
     (void)arg;
-    sleep_ms(1100);
-    pym_systrim_lent(40 * (int64_t)MB);
-    pym_systrim_lent(2 * (int64_t)MB);
+    begin_later();
+    fall();
     pym_systrim_after_fork(false);
     return trims_as_small_blocks_grow() + trims_after_looks(5);
 }
@@ -181,7 +184,6 @@ static int trims_in_a_known_copy(void *arg)
 
 static void an_unknown_copy_keeps_all(void)
 {
-    begin();
     CHECK_EQ(in_child(trims_in_an_unknown_copy, NULL, 20), 0, "trims");
     CHECK_EQ(in_child(trims_in_a_known_copy, NULL, 20), 0, "in a child that is known");
 }
