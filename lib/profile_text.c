@@ -89,34 +89,69 @@ static const unsigned char *find_build_id(const struct dl_phdr_info *info,
     return NULL;
 }
 
-static int write_build_id(struct dl_phdr_info *info, size_t size, void *arg)
+enum { LONGEST_ID = 32 };
+
+/* An object that is loaded: the one after as many others as are to be skipped. */
+struct loaded {
+    unsigned skip;
+    char path[512]; /* "": the program itself */
+    char id[2 * LONGEST_ID + 1];
+};
+
+static void copy_build_id(char *text, const struct dl_phdr_info *info)
 {
     static const char digit[] = "0123456789abcdef";
-    enum { LONGEST = 32 };
-    char text[2 * LONGEST + 1];
-    char program[512];
-    const char *name = info->dlpi_name;
-    size_t length;
+    size_t length = 0;
     const unsigned char *id = find_build_id(info, &length);
-    (void)size;
-    if (id == NULL || length > LONGEST) {
-        return 0;
-    }
+    length = length <= LONGEST_ID ? length : 0;
     for (size_t i = 0; i < length; i++) {
         text[2 * i] = digit[id[i] >> 4];
         text[2 * i + 1] = digit[id[i] & 15];
     }
     text[2 * length] = '\0';
-    if (name == NULL || name[0] == '\0') { /* the program itself */
-        ssize_t got = readlink("/proc/self/exe", program, sizeof(program) - 1);
-        program[got > 0 ? got : 0] = '\0';
-        name = program;
+}
+
+/* Copies only: the loader holds its lock, and a file that is written to may wait for
+ * whoever reads it. */
+static int copy_loaded(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    struct loaded *loaded = arg;
+    (void)size;
+    if (loaded->skip != 0) {
+        loaded->skip--;
+        return 0;
     }
-    pym_json_open(arg, NULL, '[');
-    pym_json_text(arg, NULL, name);
-    pym_json_text(arg, NULL, text);
-    pym_json_close(arg, ']');
-    return 0;
+    const char *name = info->dlpi_name != NULL ? info->dlpi_name : "";
+    size_t length = strnlen(name, sizeof(loaded->path) - 1);
+    memcpy(loaded->path, name, length);
+    loaded->path[length] = '\0';
+    copy_build_id(loaded->id, info);
+    return 1;
+}
+
+static bool find_loaded(struct loaded *loaded, unsigned nth)
+{
+    loaded->skip = nth;
+    return dl_iterate_phdr(copy_loaded, loaded) != 0;
+}
+
+static void write_build_ids(struct pym_json *json)
+{
+    struct loaded loaded;
+    char *path = loaded.path;
+    for (unsigned nth = 0; find_loaded(&loaded, nth); nth++) {
+        if (loaded.id[0] == '\0') {
+            continue;
+        }
+        if (path[0] == '\0') {
+            ssize_t got = readlink("/proc/self/exe", path, sizeof(loaded.path) - 1);
+            path[got > 0 ? got : 0] = '\0';
+        }
+        pym_json_open(json, NULL, '[');
+        pym_json_text(json, NULL, path);
+        pym_json_text(json, NULL, loaded.id);
+        pym_json_close(json, ']');
+    }
 }
 
 static void write_command(struct pym_json *json)
@@ -149,7 +184,7 @@ static void write_about(struct pym_json *json, const char *reason,
     pym_json_number(json, "peak_bytes", totals->peak_bytes);
     pym_json_text(json, "reason", reason);
     pym_json_open(json, "build_ids", '[');
-    (void)dl_iterate_phdr(write_build_id, json);
+    write_build_ids(json);
     pym_json_close(json, ']');
     pym_json_close(json, '}');
 }
