@@ -86,7 +86,7 @@ static void child_of_fork(void)
     if (pym_os_can_tell_copy() && !pym_os_is_copy()) {
         return;
     }
-    pym_syscache_after_fork(false);
+    pym_sysalloc_after_fork(false);
     pym_os_mark_process();
     pym_arena_after_fork();
     pym_heaps_after_fork();
@@ -100,7 +100,7 @@ static void child_of_fork(void)
 static void handle_fork_in_child(void)
 {
     child_of_fork();
-    pym_syscache_after_fork(true);
+    pym_sysalloc_after_fork(true);
     if (pym_observe_is_wanted()) {
         pym_observe_after_fork();
     }

@@ -405,3 +405,17 @@ struct pym_sysalloc pym_sysalloc = {
     .memalign = first_memalign,
     .usable_size = first_usable_size,
 };
+
+/* ---- after a fork ---- */
+
+static bool may_hang;
+
+void pym_sysalloc_after_fork(bool is_known)
+{
+    may_hang = !is_known;
+}
+
+bool pym_sysalloc_may_hang(void)
+{
+    return may_hang;
+}

@@ -44,6 +44,15 @@ extern struct pym_sysalloc pym_sysalloc PYM_HIDDEN;
 void pym_sysalloc_init(void);
 
 /*
+ * In a forked child: whether the C library knows that it is one, and has freed the
+ * allocator's locks; that it does may turn out later.  If not (clone), they may be held
+ * by threads that are not there, and a call may hang: then the program's own calls are
+ * left, and the library must do without.
+ */
+void pym_sysalloc_after_fork(bool is_known);
+bool pym_sysalloc_may_hang(void);
+
+/*
  * glibc's malloc, and our own page-wise stand-in, keep a block's size with
  * three flag bits in the word before it:
  *

@@ -128,20 +128,11 @@ static uint32_t kept_in(const struct pym_syscache_bin *bin)
 
 /* ---- giving back ---- */
 
-/* In a copy that the C library does not know of. */
-static bool is_unknown_copy;
-
-void pym_syscache_after_fork(bool is_known)
-{
-    is_unknown_copy = !is_known;
-    pym_systrim_after_fork(is_known);
-}
-
 /* Where other threads' locks may be held for ever, or the memory is another
  * process's. */
 static bool is_copy(void)
 {
-    return is_unknown_copy || pym_os_is_copy();
+    return pym_sysalloc_may_hang() || pym_os_is_copy();
 }
 
 /* Memory of free pools is of no use to the system allocator, which grows. */

@@ -200,16 +200,11 @@ void pym_syscache_shed_all(struct pym_syscache *cache);
 void pym_syscache_empty(struct pym_syscache *cache);
 
 /* Returns what has not been wanted for a while; called now and then.  Not in a copy of
- * the process that the C library does not know of: see pym_syscache_after_fork. */
+ * the process that the C library does not know of: see pym_sysalloc_may_hang. */
 void pym_syscache_decay(struct pym_syscache *cache, uint64_t now_ms);
 
 /* Number and bytes of the cached blocks. */
 size_t pym_syscache_count(const struct pym_syscache *cache, size_t *bytes);
-
-/* In a forked child: whether the C library knows that it is one.  If not (clone), its
- * locks may be held by threads that are not there.  Then the program's own calls are
- * left that may wait for them, and it must do without. */
-void pym_syscache_after_fork(bool is_known);
 
 /* In a forked child, for the cache of a thread that is gone: counts anew. */
 void pym_syscache_recover(struct pym_syscache *cache);

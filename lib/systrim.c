@@ -20,7 +20,6 @@ enum { KEEP = 8, GLIBCS_KEEP = 2 };
 /* Chunks of less than so many bytes come from the heap; 0: nothing is to be tuned. */
 static _Atomic size_t threshold;
 static _Atomic bool is_users; /* the user has called mallopt */
-static bool is_unknown_copy;  /* of a process, whose locks may be held for ever */
 
 /* By so many bytes the blocks in use have to fall for a trim to be worth while.  If
  * they had grown by as much since the last time, this is a program that goes up and
@@ -165,7 +164,7 @@ static bool is_too_soon(int64_t fallen_from, uint64_t now)
 void pym_systrim_make_up(void)
 {
     int64_t bytes = atomic_load_explicit(&fallen_to, memory_order_relaxed);
-    if (PYM_LIKELY(bytes == NOT_FALLEN) || is_unknown_copy ||
+    if (PYM_LIKELY(bytes == NOT_FALLEN) || pym_sysalloc_may_hang() ||
         atomic_load_explicit(&threshold, memory_order_relaxed) == 0) {
         return;
     }
@@ -179,11 +178,6 @@ void pym_systrim_make_up(void)
         atomic_store_explicit(&went_ms, now, memory_order_relaxed);
         trim();
     }
-}
-
-void pym_systrim_after_fork(bool is_known)
-{
-    is_unknown_copy = !is_known;
 }
 
 void pym_systrim_look(void)

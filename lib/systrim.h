@@ -60,8 +60,4 @@ void pym_systrim_make_up(void);
 /* To be called about once a second. */
 void pym_systrim_look(void);
 
-/* In a forked child: whether the C library knows of it, and has freed its locks.  That
- * it does may turn out later. */
-void pym_systrim_after_fork(bool is_known);
-
 #endif

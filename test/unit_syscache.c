@@ -3,6 +3,7 @@
 #include "options.h"
 #include "support.h"
 #include "sysahead.h"
+#include "sysalloc.h"
 #include "syscache.h"
 #include "transfer.h"
 
@@ -667,12 +668,12 @@ static void nothing_goes_back_where_the_system_may_be_locked(void)
     put_all(20);
     size_t kept = count();
     CHECK(kept > 0, "nothing was kept");
-    pym_syscache_after_fork(false);
+    pym_sysalloc_after_fork(false);
     for (uint64_t now = 1000000; now < 1060000; now += 500) {
         pym_syscache_decay(&cache, now);
     }
     CHECK_EQ(count(), kept, "blocks are kept in a copy that is not known");
-    pym_syscache_after_fork(true);
+    pym_sysalloc_after_fork(true);
     for (uint64_t now = 1060000; now < 1120000; now += 500) {
         pym_syscache_decay(&cache, now);
     }

@@ -168,7 +168,7 @@ static int trims_in_an_unknown_copy(void *arg)
     (void)arg;
     begin_later();
     fall();
-    pym_systrim_after_fork(false);
+    pym_sysalloc_after_fork(false);
     return trims_as_small_blocks_grow() + trims_after_looks(5);
 }
 
@@ -176,7 +176,7 @@ static int trims_in_an_unknown_copy(void *arg)
 static int trims_in_a_known_copy(void *arg)
 {
     int unknown = trims_in_an_unknown_copy(arg);
-    pym_systrim_after_fork(true);
+    pym_sysalloc_after_fork(true);
     pym_systrim_freed(2 * MB, true);
     CHECK_EQ(fake.map_threshold, 2 * MB, "what is tuned");
     return unknown != 0 || trims_as_small_blocks_grow() != 1 || tap_failures != 0;
