@@ -4,7 +4,7 @@
  * A heap takes a pool from the fullest arena that has a free one, so that the
  * emptier arenas drain and their memory can go back to the system.  Memory of
  * free pools goes back after a decay time (the option "decay"), measured from
- * the last time a pool of that arena was taken or given; whoever visits a slow
+ * the last time that memory of that arena became free; whoever visits a slow
  * path does the work.
  *
  * One lock guards everything here; it is innermost, and never held across a

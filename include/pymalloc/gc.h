@@ -156,7 +156,7 @@ enum {
      * thread that has not got it (pygc_heap_adopt), and of objects that are dead, whose
      * memory is filled with 0xdd and kept for a while, 4 MiB of it at most. */
     PYGC_DEBUG_VERIFY = 8,
-    /* An automatic collection at every allocation, of generations in turn, and
+    /* An automatic collection at every allocation, of a generation at random, and
      * garbage disposed of in random order. */
     PYGC_DEBUG_TORTURE = 16,
     /* One in fifty allocations fails with ENOMEM. */
@@ -387,10 +387,10 @@ void pygc_pause(pygc_heap *heap);
 void pygc_resume(pygc_heap *heap);
 
 /* Generation 0 is collected when threshold[0] more objects that can be in cycles
- * have been allocated than freed; generation 1 when 0 has been collected
- * threshold[1] times, 2 when 1 has been collected threshold[2] times and the objects
- * that have grown as old since the last full collection, less those that died, make a
- * quarter of those that it left.
+ * have been allocated than freed; generation 1 when 0 has been collected more than
+ * threshold[1] times, 2 when 1 has been collected more than threshold[2] times and the
+ * objects that have grown as old since the last full collection, less those that died,
+ * make nearly a quarter (15/64; with a pause target 11/64) of those that it left.
  * threshold[0] == 0: never. */
 void pygc_set_threshold(pygc_heap *heap, const unsigned threshold[3]);
 void pygc_get_threshold(const pygc_heap *heap, unsigned threshold[3]);
@@ -413,7 +413,7 @@ enum { PYGC_PAUSES = 40 };
 struct pygc_generation_stats {
     uint64_t collections;   /* that began with this generation */
     uint64_t candidates;    /* objects looked at */
-    uint64_t collected;     /* found to be garbage */
+    uint64_t collected;     /* garbage that was disposed of */
     uint64_t uncollectable; /* garbage that clear left alive */
     uint64_t failed;        /* given up for want of memory */
     uint64_t time_ns;       /* in collections, callbacks included */

@@ -107,9 +107,10 @@ int pymalloc_profile_write(int fd);
 /*
  * Gives all free memory back to the system now, without waiting for its decay:
  * free pools, pages of other pools in which no block is in use, the calling thread's
- * cache of large blocks, what ended threads left behind.  Other running threads give
- * back their own at their next visit to a slow path.  Returns the number of bytes that
- * went back at once.
+ * cache of large blocks, what ended threads left behind, and, by malloc_trim, what is
+ * free in the system allocator's heap.  Other running threads give back their own at
+ * their next visit to a slow path.  Returns the number of bytes of pools that went back
+ * at once.
  */
 size_t pymalloc_purge(void);
 
@@ -122,7 +123,8 @@ int pymalloc_option_get(const char *name, char *value, size_t size);
 /*
  * Sets an option at run time.  Returns 0; ENOENT if there is no such option;
  * EINVAL if the value is not one of its values, and then nothing changes;
- * EPERM if this option can be set only in the environment, at the start.
+ * EPERM if this option can be set only in the environment, at the start.  So that it
+ * applies to all memory, caches are emptied, of other threads as pymalloc_purge does.
  * PYMALLOC=help lists all options.
  */
 int pymalloc_option_set(const char *name, const char *value);
