@@ -609,8 +609,8 @@ static void refuse_each(struct attempt attempt)
     }
     CHECK_EQ(status, REFUSED_NOTHING, "%s, generation %d: the child of request %ld",
              attempt.name, attempt.generation, attempt.first - STRIDE);
-    CHECK(attempt.first > 1 || attempt.warm, "%s, generation %d: nothing was requested",
-          attempt.name, attempt.generation);
+    CHECK(attempt.first > STRIDE || attempt.warm,
+          "%s, generation %d: nothing was requested", attempt.name, attempt.generation);
 }
 
 /* Each alone and with all that follow, from a fresh process and with a collection
