@@ -12,15 +12,22 @@ grep -q '^#define HAVE_VALGRIND_VALGRIND_H' "$top_builddir/config.h" ||
 
 # find_errors NAME FLAGS...: what memcheck says of the probe, into the file NAME.log; into
 # NAME what must be the same everywhere: not stacks, addresses, and what was allocated
-# in all.
+# in all.  The leaks come last, in the order of their text, and of these what is lost is
+# lost: any word that lies where pointers may, such as a hash of a symbol's version in the
+# loader's tables, may point into a block by chance, and then memcheck calls it possibly
+# lost.
 find_errors() {
     name=$scratch/$1
     shift
     status=0
-    timeout 300 valgrind --leak-check=full --show-leak-kinds=all --num-callers=30 \
-        "$@" "$top_builddir/test/memcheck_probe" >"$name.log" 2>&1 || status=$?
+    timeout 300 valgrind --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=none \
+        --num-callers=30 "$@" "$top_builddir/test/memcheck_probe" >"$name.log" 2>&1 || status=$?
     sed -E -e '/^==[0-9]+==    (at|by) /d' -e '/ Command: | in frame | heap usage: /d' \
-        -e 's/^==[0-9]+== ?//' -e 's/0x[0-9a-fA-F]+/ADDRESS/g' "$name.log" >"$name"
+        -e 's/^==[0-9]+== ?//' -e 's/0x[0-9a-fA-F]+/ADDRESS/g' "$name.log" >"$name.found"
+    sed -e '/ in loss record /d' -e '/^ *[a-z]* lost: /d' "$name.found" >"$name"
+    sed -n -E -e 's/^[0-9,]+ \(([0-9,]+) direct, [0-9,]+ indirect\)/\1/' \
+        -e 's/ (definitely|indirectly|possibly) lost / lost /' \
+        -e 's/ in loss record .*//p' "$name.found" | sort >>"$name"
     same "$status" 0
 }
 
@@ -40,7 +47,7 @@ has_all_kinds() {
         [ "$(grep -c '^Invalid write' "$scratch/plain")" -ge 20 ] &&
         [ "$(grep -c '^Invalid free' "$scratch/plain")" -ge 9 ] &&
         [ "$(grep -c '^Conditional jump' "$scratch/plain")" -ge 6 ] &&
-        [ "$(grep -c 'are definitely lost' "$scratch/plain")" -ge 9 ] || {
+        [ "$(grep -c 'are lost' "$scratch/plain")" -ge 12 ] || {
         note <"$scratch/plain"
         return 1
     }
