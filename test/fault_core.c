@@ -9,9 +9,9 @@
  * nothing that lives may be damaged, and then, when nothing fails any more, the work is
  * done once more, every request is served, and as much is left as without a failure.
  *
- * PYM_TEST_TRIES says how many calls are tried, all at most, or 2000; PYM_FAULT repeats
- * one try, as a failed one says.  The source is compiled with the core, and with the
- * hardened library's archive.
+ * PYM_TEST_TRIES says how many calls are tried from the first on, and how many beside
+ * these, all at most, or 2000; PYM_FAULT repeats one try, as a failed one says.  The
+ * source is compiled with the core, and with the hardened library's archive.
  */
 #include "samples_agree.h"
 
@@ -672,15 +672,15 @@ static void nothing_is_left(const struct left *is, const struct left *was, long 
           "call %ld: %ld bytes are mapped, not %ld", first, is->mapped, was->mapped);
 }
 
-/* Tries every call or, with a stride, some of them in each part of the work. */
+/* Tries every call, or so many before main and at the beginning of the work, and then
+ * as many in all of it. */
 static void refuse_each(const char *options, unsigned kinds, bool once)
 {
     struct left whole, left;
-    /* Before main, and the first of the work; the hardened library and a detector of
-     * races, which has little to see here, take their time. */
-    enum { AT_START = PYM_TSAN ? 1 : PYM_TEST_HARDENED ? 2 : 6 };
-    enum { LATER = PYM_TSAN ? 1 : PYM_TEST_HARDENED ? 3 : 5 };
-    long wanted = (long)env_number("PYM_TEST_TRIES", LATER);
+    /* Each time a process, for which the hardened library and sanitizers take their
+     * time; a detector of races has little to see here. */
+    enum { USUAL = PYM_TSAN ? 1 : PYM_TEST_HARDENED || PYM_ASAN ? 3 : 5 };
+    long wanted = (long)env_number("PYM_TEST_TRIES", USUAL);
     long tries = 0;
     wanted = wanted < MOST_TRIES ? wanted : MOST_TRIES;
     if (!try_one(options, kinds, NO_CALL_FAILS, true, &whole)) {
@@ -688,7 +688,7 @@ static void refuse_each(const char *options, unsigned kinds, bool once)
     }
     CHECK(whole.calls > 20, "only %ld calls were made", whole.calls);
     long stride = whole.calls / wanted + (whole.calls < wanted);
-    for (long first = 0; first < whole.calls; first += first < AT_START ? 1 : stride) {
+    for (long first = 0; first < whole.calls; first += first < wanted ? 1 : stride) {
         tries++;
         if (try_one(options, kinds, first, once, &left)) {
             nothing_is_left(&left, &whole, first);
