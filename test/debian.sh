@@ -285,6 +285,9 @@ in_system() {
 # --------------------------------------------------------------------------------
 
 plan 29
+# Beside the build: each waits much of its time.
+make_system >"$scratch/no_system" &
+system=$!
 check "the source package is made" quietly make_source
 check "the source package unpacks" quietly unpack_source
 check "the packages are built from it" quietly build
@@ -319,7 +322,8 @@ else
     skip "unpacked, programs are linked" "cmake or pkg-config is not installed"
 fi
 
-reason=$(make_system)
+wait "$system"
+reason=$(cat "$scratch/no_system")
 in_system "the packages install, with no others than their tests ask for" install_packages
 in_system "no installed file differs" is_installed_whole
 in_system "installed, the programs run" works_installed programs
