@@ -9,6 +9,7 @@
 #include "support.h"
 
 #include "base.h"
+#include "track.h"
 
 #include <pymalloc/gc.h>
 #include <stdbool.h>
@@ -597,19 +598,21 @@ static int try_to_collect(void *arg)
 }
 
 /* Refuses each request in turn until there is none that is not reached.  For a detector
- * of races, to which a child with one thread has little to show, some do. */
+ * of races, to which a child with one thread has little to show, and for memcheck, some
+ * do. */
 static void refuse_each(struct attempt attempt)
 {
-    enum { MANY = 500, SECONDS = 60, STRIDE = PYM_TSAN ? 5 : 1 };
+    enum { MANY = 500, SECONDS = 60 };
+    const long stride = PYM_TSAN || pym_track_valgrind() ? 5 : 1;
     int status = 0;
     inherited = tap_failures;
     for (attempt.first = 0; attempt.first < MANY && status == 0;
-         attempt.first += STRIDE) {
+         attempt.first += stride) {
         status = in_child(attempt.run, &attempt, SECONDS);
     }
     CHECK_EQ(status, REFUSED_NOTHING, "%s, generation %d: the child of request %ld",
-             attempt.name, attempt.generation, attempt.first - STRIDE);
-    CHECK(attempt.first > STRIDE || attempt.warm,
+             attempt.name, attempt.generation, attempt.first - stride);
+    CHECK(attempt.first > stride || attempt.warm,
           "%s, generation %d: nothing was requested", attempt.name, attempt.generation);
 }
 
