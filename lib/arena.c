@@ -4,6 +4,7 @@
 #include "lock.h"
 #include "options.h"
 #include "os.h"
+#include "pagecost.h"
 #include "probe.h"
 #include "systrim.h"
 
@@ -20,7 +21,11 @@ enum { DECAY_PAUSE_MS = 10 };
 
 /* The heap grows by this part of itself at once; from so many arenas on by huge pages,
  * of so many arenas. */
-enum { AHEAD_SHIFT = 6, HUGE_LEAST = 256, HUGE_ARENAS = (2 << 20) / PYM_ARENA_SIZE };
+enum {
+    AHEAD_SHIFT = 6,
+    HUGE_LEAST = 256,
+    HUGE_ARENAS = PYM_PAGECOST_UNIT / PYM_ARENA_SIZE
+};
 
 static struct pym_lock lock = PYM_LOCK_INIT(PYM_RANK_ARENAS);
 
@@ -126,7 +131,7 @@ static uint32_t make_arena(void)
     return index;
 }
 
-/* Whether the heap is to grow by huge pages. */
+/* Whether the heap is to grow by units that huge pages can be had for. */
 static bool is_huge(void)
 {
     return totals.used >= HUGE_LEAST && PYM_OPTION(huge) != 0;
@@ -145,13 +150,20 @@ static unsigned arenas_ahead(void)
                      AHEAD_SHIFT;
 }
 
+static int populate_unit(void *unit)
+{
+    enum pym_pages pages = pym_pagecost_choose();
+    return pym_pagecost_populate(
+        unit, pages, pages == PYM_PAGES_HUGE ? pym_os_populate_huge : pym_os_populate);
+}
+
 /* Puts memory behind new arenas, which wait for their decay from now on. */
 static void populate(uint32_t index, unsigned count)
 {
     char *memory = pym_region_pool_start(first_pool(index));
-    size_t size = (size_t)count << PYM_ARENA_SHIFT;
-    int error =
-        is_huge() ? pym_os_populate_huge(memory, size) : pym_os_populate(memory, size);
+    int error = is_huge() && count == HUGE_ARENAS
+                    ? populate_unit(memory)
+                    : pym_os_populate(memory, (size_t)count << PYM_ARENA_SHIFT);
     if (error != 0) {
         return;
     }

@@ -1,8 +1,8 @@
 #include "gc_pace.h"
 
+#include "os.h"
 #include "print.h"
 
-#include <time.h>
 #include <unistd.h>
 
 /* Costs are in ns for so many objects. */
@@ -14,9 +14,7 @@ enum { FEW = 256 };
 
 uint64_t gc_now(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return pym_os_clock_ns();
 }
 
 /* ---- costs ---- */

@@ -55,8 +55,8 @@
       "bytes of header in front of the program's objects, in steps of 16: which part " \
       "of them is aligned to cache lines (with PYTHONMALLOC=malloc: 16)")              \
     X(huge, PYM_OPTION_FLAG, 1, 0, 1, true,                                            \
-      "huge pages for many small blocks, and for large blocks where the program has "  \
-      "used all of those before")                                                      \
+      "huge pages, where they cost less time than small ones, for many small blocks "  \
+      "and for large blocks where the program has used all of those before")           \
     X(deepbind, PYM_OPTION_FLAG, 0, 0, 1, true,                                        \
       "let dlopen honour RTLD_DEEPBIND, which hides this library's free")              \
     X(valgrind, PYM_OPTION_FLAG, 1, 0, 1, false,                                       \

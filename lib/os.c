@@ -34,7 +34,8 @@ static long raw_call3(long number, long a, long b, long c)
 
 size_t pym_os_page_size(void)
 {
-    /* sysconf tells it, too, but through a table that takes pages of libc's constants. */
+    /* sysconf tells it, too, but through a table that takes pages of libc's constants.
+     */
     return (size_t)getpagesize();
 }
 
@@ -161,11 +162,21 @@ uint64_t pym_os_now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-uint64_t pym_os_date_ns(void)
+static uint64_t nanoseconds(clockid_t clock)
 {
     struct timespec now = {0, 0};
-    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+uint64_t pym_os_clock_ns(void)
+{
+    return nanoseconds(CLOCK_MONOTONIC);
+}
+
+uint64_t pym_os_date_ns(void)
+{
+    return nanoseconds(CLOCK_REALTIME);
 }
 
 /* ---- files ---- */

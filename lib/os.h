@@ -57,6 +57,9 @@ uint64_t pym_os_now_ms(void);
 /* The same since the process was marked (below). */
 uint64_t pym_os_uptime_ms(void);
 
+/* Nanoseconds of a monotonic clock. */
+uint64_t pym_os_clock_ns(void);
+
 /* Nanoseconds since the epoch. */
 uint64_t pym_os_date_ns(void);
 

@@ -3,6 +3,7 @@
 #include "atomic.h"
 #include "options.h"
 #include "os.h"
+#include "pagecost.h"
 
 /* How many pages of a block are asked after, evenly spread from its first to its last.
  */
@@ -80,6 +81,20 @@ void pym_syshuge_resizing(void *block, size_t size)
     }
 }
 
+/* Has the block in the pages that are cheaper, and its first unit at once, to see what
+ * that costs. */
+static void want_pages(uintptr_t block, uintptr_t end)
+{
+    enum pym_pages pages = pym_pagecost_choose();
+    if (pages == PYM_PAGES_HUGE) {
+        pym_os_want_huge((void *)page_of(block), end - page_of(block));
+    }
+    uintptr_t unit = pym_round_up(block, PYM_PAGECOST_UNIT);
+    if (unit + PYM_PAGECOST_UNIT <= end && pym_os_is_resident((void *)unit) == 0) {
+        (void)pym_pagecost_populate((void *)unit, pages, pym_os_populate);
+    }
+}
+
 void pym_syshuge_made(void *block, size_t size)
 {
     if (PYM_OPTION(huge) == 0) {
@@ -91,7 +106,6 @@ void pym_syshuge_made(void *block, size_t size)
         atomic_store_explicit(&unused, 0, memory_order_relaxed);
     }
     if (is_trusted(size)) {
-        uintptr_t start = page_of((uintptr_t)block);
-        pym_os_want_huge((void *)start, (uintptr_t)block + size - start);
+        want_pages((uintptr_t)block, (uintptr_t)block + size);
     }
 }

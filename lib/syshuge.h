@@ -6,8 +6,9 @@
  * kernel at every page.  With huge pages it does so hundreds of times less.  But
  * huge pages of a block that is mostly left untouched would be memory wasted.  So what
  * the program did with such blocks before decides: the latest is watched, and when the
- * next is asked for, a few of its pages are asked after.  If they were all there, huge
- * pages are asked for, for blocks of up to a few times that size.
+ * next is asked for, a few of its pages are asked after.  If they were all there, blocks of
+ * up to a few times that size have huge pages from now on, where these are the cheaper
+ * ones (pagecost.h).
  *
  * The option "huge" turns it off.  Thread-safe.
  */

@@ -13,7 +13,7 @@ table='
 0: base atomic random
 1: os print probe trace check lock sysalloc
 2: options report sizeclass track harden ledger canary sampler poisson writer json process slab known stacks samples
-3: region arena pool pages sysahead syshuge systrim guard profile profile_text
+3: region arena pool pages pagecost sysahead syshuge systrim guard profile profile_text
 4: heap heaps mix scavenge sweep verify remote syscache transfer
 5: inspect stats snapshot
 6: alloc lifecycle history server observe

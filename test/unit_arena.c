@@ -3,6 +3,7 @@
 #include "arena.h"
 #include "options.h"
 #include "os.h"
+#include "pagecost.h"
 #include "support.h"
 
 #include <errno.h>
@@ -13,11 +14,25 @@ enum { SECONDS = 60, MANY = 2000, LARGE = 6000 };
 static bool refuses_memory;
 static unsigned refused;
 
+/* What a unit costs in huge pages, for one that costs MICROSECOND in small ones; and
+ * how many there were. */
+enum { MICROSECOND = 1000 };
+static uint64_t clock_ns, huge_ns;
+static unsigned huge_units, small_units;
+
+uint64_t __wrap_pym_os_clock_ns(void);
+uint64_t __wrap_pym_os_clock_ns(void)
+{
+    return clock_ns;
+}
+
 int __real_pym_os_populate(void *start, size_t size);
 int __wrap_pym_os_populate(void *start, size_t size);
 int __wrap_pym_os_populate(void *start, size_t size)
 {
     refused += refuses_memory;
+    small_units += size == PYM_PAGECOST_UNIT;
+    clock_ns += MICROSECOND;
     return refuses_memory ? ENOMEM : __real_pym_os_populate(start, size);
 }
 
@@ -26,6 +41,10 @@ int __wrap_pym_os_populate_huge(void *start, size_t size);
 int __wrap_pym_os_populate_huge(void *start, size_t size)
 {
     refused += refuses_memory;
+    CHECK((uintptr_t)start % PYM_PAGECOST_UNIT == 0 && size == PYM_PAGECOST_UNIT,
+          "no whole huge page: %zu bytes at %p", size, start);
+    huge_units++;
+    clock_ns += huge_ns;
     return refuses_memory ? ENOMEM : __real_pym_os_populate_huge(start, size);
 }
 
@@ -344,6 +363,36 @@ static void large_heaps_grow_ahead(void)
     is_sound("after the purge");
 }
 
+/* In the pages that cost less, after one unit of each. */
+static void large_heaps_grow_by_cheap_pages(uint64_t ns, unsigned *chosen,
+                                            const unsigned *other)
+{
+    pym_options_parse("decay:60000");
+    huge_ns = ns;
+    take(LARGE);
+    if (!PYM_HARDENED) {
+        CHECK(*chosen >= 8, "%u units", *chosen);
+        CHECK_EQ(*other, 1, "units of the dear kind");
+    }
+}
+
+static void large_heaps_grow_by_huge_pages(void)
+{
+    large_heaps_grow_by_cheap_pages(MICROSECOND / 2, &huge_units, &small_units);
+}
+
+static void large_heaps_grow_by_small_pages(void)
+{
+    large_heaps_grow_by_cheap_pages(MICROSECOND * 9, &small_units, &huge_units);
+}
+
+static void large_heaps_grow_as_told(void)
+{
+    pym_options_parse("decay:60000,huge:0");
+    take(LARGE);
+    CHECK_EQ(huge_units, 0, "units of huge pages");
+}
+
 /* An old kernel knows no such call, and a full machine has no memory. */
 static void large_heaps_grow_without_memory_ahead(void)
 {
@@ -464,6 +513,9 @@ IN_CHILD(memory_decays)
 IN_CHILD(free_memory_makes_up_for_growth)
 IN_CHILD(a_pool_to_be_filled_has_memory)
 IN_CHILD(large_heaps_grow_ahead)
+IN_CHILD(large_heaps_grow_by_huge_pages)
+IN_CHILD(large_heaps_grow_by_small_pages)
+IN_CHILD(large_heaps_grow_as_told)
 IN_CHILD(large_heaps_grow_without_memory_ahead)
 IN_CHILD(refusals_are_not_asked_for_at_once)
 IN_CHILD(busy_arenas_do_not_decay)
@@ -484,6 +536,9 @@ static const struct tap_case cases[] = {
     {"free memory makes up for growth", child_free_memory_makes_up_for_growth},
     {"a pool to be filled has memory", child_a_pool_to_be_filled_has_memory},
     {"large heaps grow ahead", child_large_heaps_grow_ahead},
+    {"large heaps grow by huge pages", child_large_heaps_grow_by_huge_pages},
+    {"large heaps grow by small pages", child_large_heaps_grow_by_small_pages},
+    {"large heaps grow as told", child_large_heaps_grow_as_told},
     {"large heaps grow without memory ahead",
      child_large_heaps_grow_without_memory_ahead},
     {"refusals are not asked for at once", child_refusals_are_not_asked_for_at_once},

@@ -2,6 +2,7 @@
 #include "alloc.h"
 #include "options.h"
 #include "os.h"
+#include "pagecost.h"
 #include "support.h"
 #include "syshuge.h"
 
@@ -14,14 +15,32 @@ static struct {
     size_t size;
     unsigned requests;
     unsigned questions;
+    uintptr_t fresh;     /* a page that is never resident */
+    uintptr_t populated; /* a unit, the latest */
+    uint64_t ns, populate_ns;
 } fake;
+
+uint64_t __wrap_pym_os_clock_ns(void);
+uint64_t __wrap_pym_os_clock_ns(void)
+{
+    return fake.ns;
+}
+
+int __wrap_pym_os_populate(void *start, size_t size);
+int __wrap_pym_os_populate(void *start, size_t size)
+{
+    CHECK_EQ(size, PYM_PAGECOST_UNIT, "a unit");
+    fake.populated = (uintptr_t)start;
+    fake.ns += fake.populate_ns;
+    return 0;
+}
 
 int __wrap_pym_os_is_resident(void *page);
 int __wrap_pym_os_is_resident(void *page)
 {
     CHECK_EQ((uintptr_t)page % pym_os_page_size(), 0, "a page's start");
     fake.questions++;
-    return fake.resident;
+    return (uintptr_t)page == fake.fresh ? 0 : fake.resident;
 }
 
 void __wrap_pym_os_want_huge(void *start, size_t size);
@@ -129,7 +148,7 @@ static void few_questions_are_asked(void)
     fake.resident = 1;
     fake.questions = 0;
     (void)is_huge(0x20000010, 8 * MB);
-    CHECK(fake.questions > 1 && fake.questions <= 8, "%u questions", fake.questions);
+    CHECK(fake.questions > 1 && fake.questions <= 9, "%u questions", fake.questions);
 }
 
 static void the_option_turns_it_off(void)
@@ -142,6 +161,36 @@ static void the_option_turns_it_off(void)
     CHECK(!is_huge(0x20000010, 8 * MB), "none asked for");
     CHECK_EQ(fake.questions, 0, "questions");
     pym_options_parse("huge:1");
+}
+
+/* Whatever they cost at the first time; then the first unit of a block tells. */
+static void blocks_are_had_in_cheap_pages(void)
+{
+    begin();
+    uintptr_t block = (uintptr_t)pages(10 * MB) + 16;
+    uintptr_t unit = pym_round_up(block, PYM_PAGECOST_UNIT);
+    fake.fresh = unit;
+    fake.resident = 1;
+    (void)is_huge(0x20000010, 8 * MB); /* a program that uses its blocks up */
+    fake.populate_ns = 4000;
+    CHECK(is_huge(block, 8 * MB), "the first");
+    CHECK_EQ(fake.populated, unit, "the first unit");
+    fake.populated = 0;
+    fake.populate_ns = 1000;
+    CHECK(!is_huge(block, 8 * MB), "the second");
+    CHECK_EQ(fake.populated, unit, "its first unit");
+    CHECK(!is_huge(block, 8 * MB), "the third");
+    fake.populated = 0;
+    CHECK(!is_huge(0x30000010, 8 * MB), "one that was used before");
+    (void)is_huge(unit + 16, 3 * MB);
+    CHECK_EQ(fake.populated, 0, "where there is nothing to be seen");
+    /* The others cost as little now, which a try finds out. */
+    unsigned before = fake.requests;
+    for (int i = 0; i < 2000; i++) {
+        (void)is_huge(block, 8 * MB);
+    }
+    CHECK(fake.requests - before > 1000, "%u of 2000", fake.requests - before);
+    fake.fresh = 0;
 }
 
 /* The way there from malloc. */
@@ -178,6 +227,7 @@ static const struct tap_case cases[] = {
     {"blocks that are gone tell nothing", blocks_that_are_gone_tell_nothing},
     {"what grows is used up", what_grows_is_used_up},
     {"few questions are asked", few_questions_are_asked},
+    {"blocks are had in cheap pages", blocks_are_had_in_cheap_pages},
     {"the option turns it off", the_option_turns_it_off},
     {"malloc comes by", malloc_comes_by},
 };

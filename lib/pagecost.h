@@ -1,0 +1,32 @@
+/*
+ * What memory costs in huge pages and in small ones, as measured.
+ *
+ * Which of them is cheaper depends on the machine, by a factor of ten either way, and
+ * may change while a program runs.  A huge page is had by one call in the place of 512
+ * faults. But the host of a virtual machine may have taken memory back that its
+ * programs had freed, in huge pages; who asks for one of these waits for the host,
+ * while small pages are had from what is still there.  So both are tried and timed.
+ * What came cheaper lately is chosen, and now and then the other, which may have become
+ * cheaper: seldom, if it was not again and again.
+ *
+ * Thread-safe; threads that measure at the same time may lose a measurement.
+ */
+#ifndef PYM_PAGECOST_H
+#define PYM_PAGECOST_H
+
+#include "base.h"
+
+/* What is measured: so many bytes, aligned to as many. */
+#define PYM_PAGECOST_UNIT ((size_t)2 << 20)
+
+enum pym_pages { PYM_PAGES_SMALL, PYM_PAGES_HUGE };
+
+/* In which pages memory should be had that is going to be used. */
+enum pym_pages pym_pagecost_choose(void);
+
+/* Puts memory behind a unit by a function of os.h that does so, in such pages, and
+ * takes the time.  Returns what the function does: 0 or an errno value. */
+int pym_pagecost_populate(void *unit, enum pym_pages pages,
+                          int (*populate)(void *start, size_t size));
+
+#endif
