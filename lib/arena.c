@@ -150,19 +150,12 @@ static unsigned arenas_ahead(void)
                      AHEAD_SHIFT;
 }
 
-static int populate_unit(void *unit)
-{
-    enum pym_pages pages = pym_pagecost_choose();
-    return pym_pagecost_populate(
-        unit, pages, pages == PYM_PAGES_HUGE ? pym_os_populate_huge : pym_os_populate);
-}
-
 /* Puts memory behind new arenas, which wait for their decay from now on. */
 static void populate(uint32_t index, unsigned count)
 {
     char *memory = pym_region_pool_start(first_pool(index));
     int error = is_huge() && count == HUGE_ARENAS
-                    ? populate_unit(memory)
+                    ? pym_pagecost_get(memory, pym_pagecost_choose())
                     : pym_os_populate(memory, (size_t)count << PYM_ARENA_SHIFT);
     if (error != 0) {
         return;

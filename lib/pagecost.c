@@ -29,6 +29,11 @@ static enum pym_pages cheaper(void)
                                                         : PYM_PAGES_SMALL;
 }
 
+static bool are_known(void)
+{
+    return cost_of(PYM_PAGES_HUGE) != 0 && cost_of(PYM_PAGES_SMALL) != 0;
+}
+
 static void prefer(enum pym_pages pages, uint32_t new_patience)
 {
     atomic_store_explicit(&preferred, pages, memory_order_relaxed);
@@ -38,11 +43,8 @@ static void prefer(enum pym_pages pages, uint32_t new_patience)
 
 enum pym_pages pym_pagecost_choose(void)
 {
-    if (cost_of(PYM_PAGES_HUGE) == 0) {
-        return PYM_PAGES_HUGE;
-    }
-    if (cost_of(PYM_PAGES_SMALL) == 0) {
-        return PYM_PAGES_SMALL;
+    if (!are_known()) {
+        return cost_of(PYM_PAGES_HUGE) == 0 ? PYM_PAGES_HUGE : PYM_PAGES_SMALL;
     }
     enum pym_pages now = cheaper();
     uint32_t wait = atomic_load_explicit(&patience, memory_order_relaxed);
@@ -90,4 +92,36 @@ int pym_pagecost_populate(void *unit, enum pym_pages pages,
     uint64_t ns = populated - start + (pym_os_clock_ns() - populated) * PAGES_A_LOOK;
     learn(pages, ns);
     return 0;
+}
+
+int pym_pagecost_get(void *unit, enum pym_pages pages)
+{
+    return pym_pagecost_populate(
+        unit, pages, pages == PYM_PAGES_HUGE ? pym_os_populate_huge : pym_os_populate);
+}
+
+static void try_out(enum pym_pages pages)
+{
+    size_t size = 2 * PYM_PAGECOST_UNIT;
+    char *memory = pym_os_map(size);
+    if (memory != NULL) {
+        uintptr_t unit = pym_round_up((uintptr_t)memory, PYM_PAGECOST_UNIT);
+        (void)pym_pagecost_get((void *)unit, pages);
+        pym_os_unmap(memory, size);
+    }
+}
+
+enum pym_pages pym_pagecost_choose_for_more(void)
+{
+    for (int i = 0; i < 2 && !are_known(); i++) {
+        try_out(pym_pagecost_choose());
+    }
+    if (!are_known()) {
+        return PYM_PAGES_SMALL;
+    }
+    enum pym_pages pages = pym_pagecost_choose();
+    if (pages != cheaper()) {
+        try_out(pages);
+    }
+    return cheaper();
 }

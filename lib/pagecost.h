@@ -21,11 +21,18 @@
 
 enum pym_pages { PYM_PAGES_SMALL, PYM_PAGES_HUGE };
 
-/* In which pages memory should be had that is going to be used. */
+/* In which pages a unit should be had. */
 enum pym_pages pym_pagecost_choose(void);
 
-/* Puts memory behind a unit by a function of os.h that does so, in such pages, and
- * takes the time.  Returns what the function does: 0 or an errno value. */
+/* In which pages more than a unit should be had, which is too much to try: tries that
+ * are due are made here, with a unit that is given back. */
+enum pym_pages pym_pagecost_choose_for_more(void);
+
+/* Puts memory behind a unit in such pages, and takes the time.  Returns 0 or an errno
+ * value. */
+int pym_pagecost_get(void *unit, enum pym_pages pages);
+
+/* The same by a function that does it there in such pages. */
 int pym_pagecost_populate(void *unit, enum pym_pages pages,
                           int (*populate)(void *start, size_t size));
 

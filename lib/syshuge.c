@@ -85,7 +85,7 @@ void pym_syshuge_resizing(void *block, size_t size)
  * that costs. */
 static void want_pages(uintptr_t block, uintptr_t end)
 {
-    enum pym_pages pages = pym_pagecost_choose();
+    enum pym_pages pages = pym_pagecost_choose_for_more();
     if (pages == PYM_PAGES_HUGE) {
         pym_os_want_huge((void *)page_of(block), end - page_of(block));
     }

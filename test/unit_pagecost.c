@@ -13,7 +13,8 @@ enum { SECONDS = 60, CHEAP = 100 * 1000, DEAR = 4000 * 1000 };
  * looked at. */
 static struct {
     uint64_t ns, populate[2], look;
-    bool has_populated;
+    bool has_populated, has_no_addresses;
+    int tries[2], mapped; /* with units that nobody keeps */
     enum pym_pages pages;
     int error;
 } fake;
@@ -25,6 +26,49 @@ uint64_t __wrap_pym_os_clock_ns(void)
     fake.ns += fake.has_populated ? fake.look : 0;
     fake.has_populated = false;
     return now;
+}
+
+/* How a try is made. */
+static int try(enum pym_pages pages, size_t size)
+{
+    CHECK_EQ(size, PYM_PAGECOST_UNIT, "a unit");
+    CHECK_EQ(fake.mapped, 1, "units that are mapped");
+    fake.tries[pages]++;
+    fake.ns += fake.populate[pages];
+    return fake.error;
+}
+
+int __wrap_pym_os_populate(void *start, size_t size);
+int __wrap_pym_os_populate(void *start, size_t size)
+{
+    (void)start;
+    return try(PYM_PAGES_SMALL, size);
+}
+
+int __wrap_pym_os_populate_huge(void *start, size_t size);
+int __wrap_pym_os_populate_huge(void *start, size_t size)
+{
+    CHECK_EQ((uintptr_t)start % PYM_PAGECOST_UNIT, 0, "a unit's start");
+    return try(PYM_PAGES_HUGE, size);
+}
+
+void *__real_pym_os_map(size_t size);
+void *__wrap_pym_os_map(size_t size);
+void *__wrap_pym_os_map(size_t size)
+{
+    if (fake.has_no_addresses) {
+        return NULL;
+    }
+    fake.mapped++;
+    return __real_pym_os_map(size);
+}
+
+void __real_pym_os_unmap(void *start, size_t size);
+void __wrap_pym_os_unmap(void *start, size_t size);
+void __wrap_pym_os_unmap(void *start, size_t size)
+{
+    fake.mapped--;
+    __real_pym_os_unmap(start, size);
 }
 
 static char *unit;
@@ -135,6 +179,42 @@ static void failures_tell_nothing(void)
     CHECK_EQ(get(10), 1, "huge ones");
 }
 
+/* How many choices of so many were huge. */
+static int choose_for_more(int times)
+{
+    int huge = 0;
+    for (int i = 0; i < times; i++) {
+        huge += pym_pagecost_choose_for_more() == PYM_PAGES_HUGE;
+        CHECK_EQ(fake.mapped, 0, "units that are kept");
+    }
+    return huge;
+}
+
+static void for_more_tries_are_made_apart(void)
+{
+    set(CHEAP, DEAR);
+    CHECK_EQ(choose_for_more(1), 0, "huge ones that are dear");
+    CHECK(fake.tries[PYM_PAGES_HUGE] == 1 && fake.tries[PYM_PAGES_SMALL] == 1,
+          "%d and %d tries", fake.tries[PYM_PAGES_HUGE], fake.tries[PYM_PAGES_SMALL]);
+    CHECK_EQ(choose_for_more(1000), 0, "huge ones that are dear");
+    CHECK(fake.tries[PYM_PAGES_HUGE] >= 4 && fake.tries[PYM_PAGES_HUGE] <= 7,
+          "%d tries", fake.tries[PYM_PAGES_HUGE]);
+    set(CHEAP, CHEAP / 2);
+    CHECK(choose_for_more(2000) > 1000, "huge ones that are cheap");
+}
+
+static void for_more_small_ones_do_without_tries(void)
+{
+    fake.has_no_addresses = true;
+    CHECK_EQ(choose_for_more(10), 0, "huge ones of which nothing can be known");
+    fake.has_no_addresses = false;
+    fake.error = ENOMEM;
+    CHECK_EQ(choose_for_more(10), 0, "huge ones of which there are none");
+    fake.error = 0;
+    set(CHEAP, CHEAP);
+    CHECK_EQ(choose_for_more(10), 10, "huge ones");
+}
+
 static int run_case(void *arg)
 {
     void (*body)(void);
@@ -162,6 +242,8 @@ IN_CHILD(what_has_become_dear_is_left_at_once)
 IN_CHILD(what_has_become_cheap_is_found)
 IN_CHILD(the_first_use_counts)
 IN_CHILD(failures_tell_nothing)
+IN_CHILD(for_more_tries_are_made_apart)
+IN_CHILD(for_more_small_ones_do_without_tries)
 
 static const struct tap_case cases[] = {
     {"both are tried at first", child_both_are_tried_at_first},
@@ -174,6 +256,9 @@ static const struct tap_case cases[] = {
     {"what has become cheap is found", child_what_has_become_cheap_is_found},
     {"the first use counts", child_the_first_use_counts},
     {"failures tell nothing", child_failures_tell_nothing},
+    {"for more, tries are made apart", child_for_more_tries_are_made_apart},
+    {"for more, small ones do without tries",
+     child_for_more_small_ones_do_without_tries},
 };
 
 int main(int argc, char **argv)
