@@ -276,6 +276,22 @@ UNUSED static int in_child(int (*body)(void *), void *arg, unsigned seconds)
     return child_wait(pid, seconds);
 }
 
+UNUSED static int run_body(void *arg)
+{
+    void (*body)(void);
+    memcpy(&body, arg, sizeof body);
+    body();
+    return tap_failures != 0;
+}
+
+/* Makes child_BODY, a case that runs BODY, another, in a child. */
+#define IN_CHILD(body, seconds)                                                        \
+    static void child_##body(void)                                                     \
+    {                                                                                  \
+        void (*function)(void) = body;                                                 \
+        CHECK_EQ(in_child(run_body, &function, seconds), 0, "the child");              \
+    }
+
 struct capture {
     int status; /* as of child_wait */
     char out[16384];

@@ -485,42 +485,27 @@ static void children_start_whole(void)
 
 /* --------------------------------------------------------------- running */
 
-static int run_case(void *arg)
-{
-    void (*body)(void);
-    memcpy(&body, arg, sizeof body);
-    body();
-    return tap_failures != 0;
-}
-
-#define IN_CHILD(body)                                                                 \
-    static void child_##body(void)                                                     \
-    {                                                                                  \
-        void (*function)(void) = body;                                                 \
-        CHECK_EQ(in_child(run_case, &function, SECONDS), 0, "the child");              \
-    }
-
-IN_CHILD(nothing_is_ours_at_first)
-IN_CHILD(nothing_is_ours_whatever_the_limit)
-IN_CHILD(addresses_lead_to_records_and_back)
-IN_CHILD(arenas_are_aligned)
-IN_CHILD(a_range_of_a_given_size)
-IN_CHILD(no_range_at_all)
-IN_CHILD(pools_are_taken_and_given)
-IN_CHILD(the_fullest_arena_serves)
-IN_CHILD(memory_goes_back_at_once)
-IN_CHILD(memory_decays)
-IN_CHILD(free_memory_makes_up_for_growth)
-IN_CHILD(a_pool_to_be_filled_has_memory)
-IN_CHILD(large_heaps_grow_ahead)
-IN_CHILD(large_heaps_grow_by_huge_pages)
-IN_CHILD(large_heaps_grow_by_small_pages)
-IN_CHILD(large_heaps_grow_as_told)
-IN_CHILD(large_heaps_grow_without_memory_ahead)
-IN_CHILD(refusals_are_not_asked_for_at_once)
-IN_CHILD(busy_arenas_do_not_decay)
-IN_CHILD(damage_is_found)
-IN_CHILD(children_start_whole)
+IN_CHILD(nothing_is_ours_at_first, SECONDS)
+IN_CHILD(nothing_is_ours_whatever_the_limit, SECONDS)
+IN_CHILD(addresses_lead_to_records_and_back, SECONDS)
+IN_CHILD(arenas_are_aligned, SECONDS)
+IN_CHILD(a_range_of_a_given_size, SECONDS)
+IN_CHILD(no_range_at_all, SECONDS)
+IN_CHILD(pools_are_taken_and_given, SECONDS)
+IN_CHILD(the_fullest_arena_serves, SECONDS)
+IN_CHILD(memory_goes_back_at_once, SECONDS)
+IN_CHILD(memory_decays, SECONDS)
+IN_CHILD(free_memory_makes_up_for_growth, SECONDS)
+IN_CHILD(a_pool_to_be_filled_has_memory, SECONDS)
+IN_CHILD(large_heaps_grow_ahead, SECONDS)
+IN_CHILD(large_heaps_grow_by_huge_pages, SECONDS)
+IN_CHILD(large_heaps_grow_by_small_pages, SECONDS)
+IN_CHILD(large_heaps_grow_as_told, SECONDS)
+IN_CHILD(large_heaps_grow_without_memory_ahead, SECONDS)
+IN_CHILD(refusals_are_not_asked_for_at_once, SECONDS)
+IN_CHILD(busy_arenas_do_not_decay, SECONDS)
+IN_CHILD(damage_is_found, SECONDS)
+IN_CHILD(children_start_whole, SECONDS)
 
 static const struct tap_case cases[] = {
     {"nothing is ours at first", child_nothing_is_ours_at_first},

@@ -17,7 +17,7 @@ static struct {
     int tries[2], mapped; /* with units that nobody keeps */
     enum pym_pages pages;
     int error;
-} fake;
+} fake = {.ns = 1000};
 
 uint64_t __wrap_pym_os_clock_ns(void);
 uint64_t __wrap_pym_os_clock_ns(void)
@@ -215,35 +215,18 @@ static void for_more_small_ones_do_without_tries(void)
     CHECK_EQ(choose_for_more(10), 10, "huge ones");
 }
 
-static int run_case(void *arg)
-{
-    void (*body)(void);
-    memcpy(&body, arg, sizeof body);
-    unit = pages(PYM_PAGECOST_UNIT);
-    fake.ns = 1000;
-    body();
-    return tap_failures != 0;
-}
-
 /* In a child, so that nothing is known at first. */
-#define IN_CHILD(body)                                                                 \
-    static void child_##body(void)                                                     \
-    {                                                                                  \
-        void (*function)(void) = body;                                                 \
-        CHECK_EQ(in_child(run_case, &function, SECONDS), 0, "the child");              \
-    }
-
-IN_CHILD(both_are_tried_at_first)
-IN_CHILD(what_is_cheaper_is_chosen)
-IN_CHILD(huge_ones_may_cost_a_bit_more)
-IN_CHILD(the_other_is_tried_again)
-IN_CHILD(small_ones_are_tried_again)
-IN_CHILD(what_has_become_dear_is_left_at_once)
-IN_CHILD(what_has_become_cheap_is_found)
-IN_CHILD(the_first_use_counts)
-IN_CHILD(failures_tell_nothing)
-IN_CHILD(for_more_tries_are_made_apart)
-IN_CHILD(for_more_small_ones_do_without_tries)
+IN_CHILD(both_are_tried_at_first, SECONDS)
+IN_CHILD(what_is_cheaper_is_chosen, SECONDS)
+IN_CHILD(huge_ones_may_cost_a_bit_more, SECONDS)
+IN_CHILD(the_other_is_tried_again, SECONDS)
+IN_CHILD(small_ones_are_tried_again, SECONDS)
+IN_CHILD(what_has_become_dear_is_left_at_once, SECONDS)
+IN_CHILD(what_has_become_cheap_is_found, SECONDS)
+IN_CHILD(the_first_use_counts, SECONDS)
+IN_CHILD(failures_tell_nothing, SECONDS)
+IN_CHILD(for_more_tries_are_made_apart, SECONDS)
+IN_CHILD(for_more_small_ones_do_without_tries, SECONDS)
 
 static const struct tap_case cases[] = {
     {"both are tried at first", child_both_are_tried_at_first},
@@ -263,5 +246,6 @@ static const struct tap_case cases[] = {
 
 int main(int argc, char **argv)
 {
+    unit = pages(PYM_PAGECOST_UNIT);
     return TAP_RUN(cases, argc, argv);
 }
