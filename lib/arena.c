@@ -495,7 +495,8 @@ PYM_RACY enum pym_arena_use pym_arena_use_of(const struct pym_pool *pool)
     return pool->free_to == NULL ? PYM_ARENA_UNTOUCHED : PYM_ARENA_CLEAN;
 }
 
-unsigned pym_arena_verify(void (*report)(const char *what, const void *where))
+PYM_RARE_CODE unsigned pym_arena_verify(void (*report)(const char *what,
+                                                       const void *where))
 {
     unsigned wrong = 0;
     size_t used = 0;

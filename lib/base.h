@@ -52,6 +52,9 @@
 /* For tables that few programs use: behind all other variables, so that those which
  * every process writes lie in as few pages as possible (lib/order.lds). */
 #define PYM_RARE_TABLE __attribute__((section(".bss.rare")))
+/* For functions that few programs call, in files of those that every process needs:
+ * behind all other code. */
+#define PYM_RARE_CODE __attribute__((section(".text.rare")))
 
 #if defined(__SANITIZE_ADDRESS__)
 #define PYM_ASAN 1

@@ -586,7 +586,7 @@ static void recover_pool(struct pym_heap *heap, struct pym_pool *pool)
     make_available(heap, pool, pym_pool_present(pool) - in_pool - in_bin);
 }
 
-void pym_heap_recover(struct pym_heap *heap)
+PYM_RARE_CODE void pym_heap_recover(struct pym_heap *heap)
 {
     PYM_ASSERT(heap->bins == heap->saved);
     memset(heap->active, 0, sizeof(heap->active));

@@ -224,7 +224,7 @@ void pym_options_init(void)
     }
 }
 
-int pym_options_get(const char *name, char *value, size_t size)
+PYM_RARE_CODE int pym_options_get(const char *name, char *value, size_t size)
 {
     const struct option *option = find(name, strlen(name));
     if (option == NULL) {
@@ -239,7 +239,7 @@ int pym_options_get(const char *name, char *value, size_t size)
     return 0;
 }
 
-int pym_options_set(const char *name, const char *value)
+PYM_RARE_CODE int pym_options_set(const char *name, const char *value)
 {
     const struct option *option = find(name, strlen(name));
     size_t number;
@@ -272,7 +272,7 @@ static void list_option(int fd, const struct option *option)
               option->meaning, option->initial, option->least, most, when);
 }
 
-void pym_options_list(int fd)
+PYM_RARE_CODE void pym_options_list(int fd)
 {
     pym_print(fd, "libpymalloc: PYMALLOC=name:value,name:value sets options "
                   "(sizes may end in k, m or g)\n");
@@ -281,8 +281,9 @@ void pym_options_list(int fd)
     }
 }
 
-void pym_options_each(void (*look)(const char *name, const char *value, void *arg),
-                      void *arg)
+PYM_RARE_CODE void pym_options_each(void (*look)(const char *name, const char *value,
+                                                 void *arg),
+                                    void *arg)
 {
     for (size_t i = 0; i < OPTIONS; i++) {
         char value[PYM_OPTION_TEXT_MOST + 1];

@@ -155,11 +155,25 @@ void pym_os_random(void *out, size_t size)
     }
 }
 
+static uint64_t milliseconds(const struct timespec *time)
+{
+    return (uint64_t)time->tv_sec * 1000 + (uint64_t)time->tv_nsec / 1000000;
+}
+
 uint64_t pym_os_now_ms(void)
 {
     struct timespec now = {0, 0};
     (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return milliseconds(&now);
+}
+
+/* The same from the kernel itself: a process that never needs the time again has no
+ * pages of libc for it. */
+static uint64_t start_ms(void)
+{
+    struct timespec now = {0, 0};
+    (void)raw_call3(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, (long)&now, 0);
+    return milliseconds(&now);
 }
 
 static uint64_t nanoseconds(clockid_t clock)
@@ -230,7 +244,7 @@ void pym_os_close(int fd)
     (void)raw_call3(SYS_close, fd, 0, 0);
 }
 
-uint64_t pym_os_resident(void)
+PYM_RARE_CODE uint64_t pym_os_resident(void)
 {
     char text[128];
     int fd = pym_os_open("/proc/self/statm");
@@ -279,7 +293,7 @@ uint64_t pym_os_uptime_ms(void)
 
 void pym_os_mark_process(void)
 {
-    marked_ms = pym_os_now_ms();
+    marked_ms = start_ms();
     if (process_mark == NULL) {
         size_t size = pym_os_page_size();
         void *page = pym_os_map(size);

@@ -115,7 +115,8 @@ PYM_RACY unsigned pym_pool_mark_list(const struct pym_pool *pool, void *list,
     return marked;
 }
 
-void pym_pool_relink(struct pym_pool *pool, const struct pym_pool_bits *bits)
+PYM_RARE_CODE void pym_pool_relink(struct pym_pool *pool,
+                                   const struct pym_pool_bits *bits)
 {
     void *list = NULL;
     for (unsigned i = pym_pool_capacity(pool); i-- > 0;) {

@@ -591,7 +591,7 @@ void *pym_syscache_resize(struct pym_syscache *cache, void *block, size_t usable
 
 /* ---- looking ---- */
 
-size_t pym_syscache_count(const struct pym_syscache *cache, size_t *bytes)
+PYM_RARE_CODE size_t pym_syscache_count(const struct pym_syscache *cache, size_t *bytes)
 {
     size_t count = 0;
     *bytes = 0;
@@ -603,7 +603,7 @@ size_t pym_syscache_count(const struct pym_syscache *cache, size_t *bytes)
     return count;
 }
 
-void pym_syscache_recover(struct pym_syscache *cache)
+PYM_RARE_CODE void pym_syscache_recover(struct pym_syscache *cache)
 {
     pym_syscache_arm(cache, 1);
     cache->left = 0;
