@@ -135,6 +135,9 @@ static __thread bool looking __attribute__((tls_model("initial-exec")));
 #pragma weak dlsym
 #pragma weak dladdr
 #endif
+#ifdef DLFO_STRUCT_HAS_EH_DBASE /* glibc from 2.35 on */
+#pragma weak _dl_find_object
+#endif
 #pragma weak __libc_malloc
 #pragma weak __libc_calloc
 #pragma weak __libc_realloc
@@ -157,9 +160,18 @@ static void *next_symbol(const char *name)
     return dlsym(PYM_ASAN || PYM_TSAN ? RTLD_DEFAULT : RTLD_NEXT, name);
 }
 
-/* The address of the object that a function lies in; NULL if unknown. */
+/* What tells the object that a function lies in from others: where it begins; NULL if
+ * unknown.  dladdr reads all symbols of the object each time, a hundred thousand
+ * instructions at the start of every process.  (dl_iterate_phdr would do with few, but
+ * a sanitizer may have it and not be ready.) */
 static void *object_of(void *function)
 {
+#ifdef DLFO_STRUCT_HAS_EH_DBASE
+    struct dl_find_object found;
+    if (_dl_find_object != NULL) {
+        return _dl_find_object(function, &found) == 0 ? found.dlfo_map_start : NULL;
+    }
+#endif
 #ifndef PIC
     if (dladdr == NULL) {
         return NULL;
