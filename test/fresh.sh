@@ -1,6 +1,6 @@
 #!/bin/sh
-# What libpymalloc costs a program that does nearly nothing, in resident memory: its
-# own pages, and those of the program that it makes dirty.
+# What libpymalloc costs a program that does nearly nothing: in resident memory its own
+# pages, and those of the program that it makes dirty; in time what its start executes.
 set -eu
 # shellcheck source=lib.sh
 . "${srcdir:-$(dirname "$0")/..}/test/lib.sh"
@@ -12,12 +12,16 @@ preloaded=$scratch/libpymalloc.so
 bound=124
 # The first pages of a few size classes come on top for a program that allocates.
 classes=64
+# What a start may execute besides.
+instructions=150000
 
 # A copy whose pages came into the kernel's cache one by one.  Of a file that was written
 # or read in larger parts, Linux from 6.18 on maps the whole part around a page: how
-# much that is depends on how the file came to where it is, not on the library.
+# much that is depends on how the file came to where it is, not on the library.  Debugging
+# information stays behind: valgrind cannot read every compiler's.
 copy_by_pages() { # file copy
-    dd if="$1" of="$2" bs=4k status=none
+    strip -g -o "$scratch/stripped" "$1"
+    dd if="$scratch/stripped" of="$2" bs=4k status=none
     chmod +x "$2"
 }
 
@@ -42,12 +46,26 @@ ends_in_front() {
     [ $((0x${address:-ffffff})) -lt 65536 ]
 }
 
+# Instructions from the kernel's exec to the end of the process.
+executed() {
+    env "$@" valgrind --tool=callgrind --callgrind-out-file=/dev/null "$probe" nothing \
+        2>&1 | tr -d , | sed -n 's/.* refs: *//p'
+}
+
+# Most of them are the loader's, which finds a place for each function of the library.
+starts_fast() {
+    without=$(executed LD_PRELOAD=)
+    with=$(executed LD_PRELOAD="$preloaded" PYMALLOC=valgrind:0)
+    echo "${without:-no} instructions without, ${with:-no} with libpymalloc" | note
+    [ -n "$without" ] && [ -n "$with" ] && [ $((with - without)) -lt "$instructions" ]
+}
+
 [ -r /proc/self/smaps ] || plan_skip "this kernel has no smaps"
 
 copy_by_pages "$top_builddir/test/fresh_probe" "$probe"
 copy_by_pages "$library" "$preloaded"
 
-plan 3
+plan 4
 check "a fresh process costs less than $bound KiB" costs_little 0 "$bound"
 check "a fresh process with 16 blocks costs less than $((bound + classes)) KiB" \
     costs_little 16 $((bound + classes))
@@ -55,5 +73,11 @@ if have readelf; then
     check "its end is in the same 64 KiB" ends_in_front
 else
     skip "its end is in the same 64 KiB" "readelf is not installed"
+fi
+if have valgrind; then
+    check "its start executes less than $instructions instructions" starts_fast
+else
+    skip "its start executes less than $instructions instructions" \
+        "valgrind is not installed"
 fi
 done_testing
