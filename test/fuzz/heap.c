@@ -497,17 +497,19 @@ static void (*const operations[])(struct input *) = {
 
 enum { FORK = 255 };
 
+/* After an operation the turn may be another thread's, whose failure is not to be
+ * forgotten. */
 static void operate(void)
 {
+    if (inside_fails_in == 0) {
+        inside_failed = false;
+    }
     unsigned code = input_byte(&fuzz.in);
     fuzz.operations++;
     if (code == FORK) {
         do_fork(&fuzz.in);
     } else {
         operations[code % COUNT_OF(operations)](&fuzz.in);
-    }
-    if (inside_fails_in == 0) {
-        inside_failed = false;
     }
 }
 
