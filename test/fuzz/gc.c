@@ -722,9 +722,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (!input_ended(&in) && tap_failures == 0 && count++ < OPERATIONS_MOST) {
         operations[input_byte(&in) % COUNT_OF(operations)](&in);
         compare(false);
-        if (inside_fails_in == 0) {
-            inside_failed = false;
-        }
+        inside_forget_failure();
     }
     inside_fail_in(0);
     if (tap_failures == 0) {

@@ -501,9 +501,7 @@ enum { FORK = 255 };
  * forgotten. */
 static void operate(void)
 {
-    if (inside_fails_in == 0) {
-        inside_failed = false;
-    }
+    inside_forget_failure();
     unsigned code = input_byte(&fuzz.in);
     fuzz.operations++;
     if (code == FORK) {

@@ -21,6 +21,15 @@ const char *__asan_default_options(void)
 static unsigned inside_fails_in;
 static bool inside_failed;
 
+/* Between two operations: a failure excuses only the one that met it, unless another
+ * is to come. */
+static inline void inside_forget_failure(void)
+{
+    if (inside_fails_in == 0) {
+        inside_failed = false;
+    }
+}
+
 #ifdef PYM_FUZZ_INSIDE
 
 #include "os.h"
